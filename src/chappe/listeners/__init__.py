@@ -1,0 +1,1 @@
+"""The north doors: how applications reach the gateway. Each one ends in gateway.submission."""
