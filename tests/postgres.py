@@ -2,8 +2,8 @@
 
 It is made with `initdb` in a temporary folder and listens on a Unix socket in that folder only, so it meets no other
 server. PostgreSQL refuses to run as root: started by root, it runs as the `postgres` user of Debian's package. If the
-tests are killed, the kernel tells the server to stop (parent-death signal). The fixture `postgres_url` gives each test a
-database of its own.
+tests are killed, the kernel tells the server to stop (parent-death signal). The fixture `postgres_url` gives each test
+a database of its own.
 """
 
 import itertools
