@@ -1,0 +1,111 @@
+"""Money as integers, moved between purses, never edited: every entry takes from one purse and gives the same to another.
+
+Each account has two purses, `available` and `reserved`; the house has `funding` (what customers paid in) and `revenue`
+(what they spent). An entry is one row with a debit and a credit side, so all purses together are always zero. A
+message's entries are keyed by (message, phase), and post and void share a phase: the database refuses a second one.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+from msgspec import Struct
+
+MICROS = 1_000_000
+AMOUNT_MAX_MICROS = 10**15  # a thousand million of any currency; keeps sums far from 63 bits
+
+
+class Purse(StrEnum):
+    AVAILABLE = "available"
+    RESERVED = "reserved"
+    REVENUE = "revenue"
+    FUNDING = "funding"
+
+
+class Kind(StrEnum):
+    CREDIT = "credit"
+    RESERVE = "reserve"
+    POST = "post"
+    VOID = "void"
+
+
+class Transfer(Struct, frozen=True):
+    """Which way money goes, and under which phase of its source it is unique."""
+
+    phase: str
+    debit: Purse
+    credit: Purse
+
+
+TRANSFERS: dict[Kind, Transfer] = {
+    Kind.CREDIT: Transfer("credit", Purse.FUNDING, Purse.AVAILABLE),
+    Kind.RESERVE: Transfer("reserve", Purse.AVAILABLE, Purse.RESERVED),
+    Kind.POST: Transfer("settle", Purse.RESERVED, Purse.REVENUE),
+    Kind.VOID: Transfer("settle", Purse.RESERVED, Purse.AVAILABLE),
+}
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One movement of money. `source_id` is the message (or the payment) it belongs to."""
+
+    source_id: int
+    phase: str
+    account_id: int
+    debit: Purse
+    credit: Purse
+    amount_micros: int
+
+
+def entry(kind: Kind, source_id: int, account_id: int, amount_micros: int) -> Entry:
+    transfer = TRANSFERS[kind]
+    return Entry(
+        source_id=source_id,
+        phase=transfer.phase,
+        account_id=account_id,
+        debit=transfer.debit,
+        credit=transfer.credit,
+        amount_micros=amount_micros,
+    )
+
+
+def grant(spendable_micros: Mapping[int, int], wishes: Iterable[tuple[int, int]]) -> list[bool]:
+    """Who may spend, in the order asked: each wish is (account, amount); a wish that does not fit takes nothing."""
+    left = dict(spendable_micros)
+    granted = []
+    for account_id, amount_micros in wishes:
+        fits = 0 <= amount_micros <= left.get(account_id, 0) or amount_micros == 0
+        if fits:
+            left[account_id] = left.get(account_id, 0) - amount_micros
+        granted.append(fits)
+    return granted
+
+
+def purses_of(entries: Iterable[Entry]) -> dict[tuple[int, Purse], int]:
+    """What each account's purses hold according to its entries; the house's purses stand under account 0."""
+    purses: dict[tuple[int, Purse], int] = {}
+    for one in entries:
+        for purse, amount in ((one.debit, -one.amount_micros), (one.credit, one.amount_micros)):
+            owner = one.account_id if purse in (Purse.AVAILABLE, Purse.RESERVED) else 0
+            purses[owner, purse] = purses.get((owner, purse), 0) + amount
+    return purses
+
+
+def parse_micros(text: str) -> int:
+    """`"0.0100"` as 10,000 micros. ValueError where it is no plain decimal, has more than six places, or is out of range."""
+    try:
+        amount = Decimal(text.strip()) * MICROS
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not an amount of money such as 0.0100") from None
+    if not amount.is_finite() or amount != amount.to_integral_value():
+        raise ValueError(f"{text!r} has more than six decimal places")
+    if abs(amount) > AMOUNT_MAX_MICROS:
+        raise ValueError(f"{text!r} is out of range")
+    return int(amount)
+
+
+def format_micros(amount_micros: int, places_min: int = 2) -> str:
+    """10,000 micros as `0.01`; at least `places_min` decimals, further ones only where they are not zero."""
+    sign = "-" if amount_micros < 0 else ""
+    whole, fraction = divmod(abs(amount_micros), MICROS)
+    decimals = f"{fraction:06d}".rstrip("0").ljust(places_min, "0")
+    return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"

@@ -1,0 +1,180 @@
+"""The records that travel between the rooms: small, frozen, without behaviour of their own.
+
+Units stand at the end of a name: `_ms` is an instant (milliseconds since 1970, UTC) unless it says otherwise, `_s` a
+duration in seconds, `_micros` money in millionths of the account's currency. Numbers are MSISDNs: digits only, with
+the country code.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from chappe.sms.segments import STANDARD, SegmentTable
+
+
+class State(StrEnum):
+    """Where a message is. The permitted moves are in `core/lifecycle.py`."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    UNDELIVERABLE = "undeliverable"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+class Service(StrEnum):
+    """How good a route the sender pays for; each dialect maps its own words to these."""
+
+    PREMIUM = "premium"
+    STANDARD = "standard"
+    ECONOMY = "economy"
+
+
+class Priority(StrEnum):
+    """Which messages go first within one carrier's queue: a one-time code never waits behind bulk."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+class UncertainPolicy(StrEnum):
+    """What happens to a message when nobody knows whether the carrier took it."""
+
+    HOLD = "hold"
+    QUERY = "query"
+    RESEND = "resend"
+    FAIL = "fail"
+
+
+class Secret(Struct, frozen=True):
+    """A password or token that does not print itself."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A customer of ours: whoever logs in through a dialect, pays, and is called back."""
+
+    id: int
+    name: str
+    currency: str = "EUR"
+    timezone: str = "UTC"
+    senders: tuple[str, ...] = ()  # originators it may use; empty = any
+    numbers: tuple[str, ...] = ()  # inbound numbers it owns, also allowed as originators
+    receipt_url: str = ""
+    receipt_method: str = ""  # GET or POST where the dialect lets the customer choose; empty = the dialect's default
+    receipt_dialect: str = ""  # empty = the dialect of the submission
+    inbound_url: str = ""
+    token: Secret = Secret("")  # what callbacks carry so that the customer can verify us (proovl 2.6)
+    recipients_max: int = 100_000  # per submission
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """What was asked: one text to one or more recipients, numbers and originator still as they were written."""
+
+    recipients: tuple[str, ...]
+    text: str
+    originator: str = ""
+    service: Service = Service.STANDARD
+    priority: Priority = Priority.NORMAL
+    reference: str = ""  # the sender's own id for it
+    scheduled_ms: int | None = None
+    validity_s: int | None = None
+    wants_callbacks: bool = True
+    counting: SegmentTable = STANDARD  # how the dialect counts segments for the price
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One text to one recipient: the thing that has a state, a price and a fate."""
+
+    id: int
+    submission_id: int  # the id of the submission's first message; the others follow without a gap
+    account_id: int
+    dialect: str
+    reference: str  # the customer's own id, may be empty
+    originator: str
+    recipient: str
+    text: str
+    segments: int
+    price_micros: int
+    service: Service
+    priority: Priority
+    carrier_id: int
+    backups: tuple[int, ...]  # carriers still to be tried after this one, in order
+    state: State
+    attempt: int  # how often bytes left for a carrier
+    failures: int  # how often in a row the current carrier asked to try later
+    due_ms: int
+    expires_ms: int
+    wants_callbacks: bool
+
+
+class Carrier(Struct, frozen=True, kw_only=True):
+    """An upstream we send through, as it is configured."""
+
+    id: int
+    name: str
+    kind: str  # "simulated", or the name of a dialect
+    url: str = ""
+    login: str = ""
+    password: Secret = Secret("")
+    window: int = 32  # unanswered submissions at once
+    throughput: float = 0.0  # messages per second, 0 = no cap
+    uncertain: UncertainPolicy = UncertainPolicy.HOLD
+    timeout_s: float = 30.0
+    callback_key: str = ""  # the unguessable part of the path under which its receipts arrive
+    options: dict[str, str] = {}  # what only this kind understands
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """For recipients that begin with a prefix: which carriers, in what order, at what price per segment."""
+
+    prefix: str
+    service: Service | None  # None = every service class
+    carrier_ids: tuple[int, ...]
+    price_micros: int
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """A carrier's word about a message it took: its own reference, and the state it reports."""
+
+    reference: str
+    state: State
+    recipient: str = ""
+    detail: str = ""  # the carrier's own word, for the story of the message
+
+
+class Inbound(Struct, frozen=True, kw_only=True):
+    """A message from a phone to one of our numbers (MO)."""
+
+    reference: str
+    originator: str
+    recipient: str
+    text: str
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What we tell a customer about one message, when asked or by callback."""
+
+    id: int
+    submission_id: int
+    reference: str
+    originator: str
+    recipient: str
+    state: State
+    segments: int
+    price_micros: int

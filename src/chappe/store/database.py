@@ -1,0 +1,280 @@
+"""One database, SQLite or PostgreSQL, reached through one kind of transaction.
+
+Statements are written once in SQLAlchemy Core and compiled once; they run on the driver itself, because a hot verb
+cannot afford to be assembled again for every batch. A batch of rows travels as ONE parameter of ONE statement
+(`Batch`: JSON on SQLite, arrays on PostgreSQL), so a verb costs the same number of statements for one message as for
+five hundred, and the driver lets go of the interpreter lock for the whole of it.
+"""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.base import Executable
+
+try:
+    from pysqlite3 import dbapi2 as sqlite_driver
+
+    HAS_CURRENT_SQLITE = True
+except ImportError:  # no wheel for this machine; `chappe check` says so
+    sqlite_driver = sqlite3
+    HAS_CURRENT_SQLITE = False
+
+Row = tuple[Any, ...]
+Kind = type[BigInteger] | type[Text]
+BUSY_TIMEOUT_S = 10
+SQLITE_CACHE_KIB = 16 * 1024
+
+
+class StoreError(Exception):
+    """The database did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """Nothing was kept: the database is away, full or busy. The same call may work later."""
+
+
+class StoreBroken(StoreError):
+    """A write could not be made durable. What the disk holds is unknown: stop, and open it again from disk."""
+
+
+def constant(value: str | int) -> ColumnElement[Any]:
+    """A value written into the statement itself. Partial indexes are only used for states that stand there literally.
+
+    Only for names and numbers of our own: never for anything that came from outside.
+    """
+    return literal_column(f"'{value}'" if isinstance(value, str) else str(value))
+
+
+# SQLite cannot tell `INSERT ... SELECT ... ON CONFLICT` from a join without a WHERE in between.
+TRUE = constant(1) == constant(1)
+
+
+class Batch:
+    """Rows as one parameter of one statement: a table with the given columns, whose rows are supplied at run time."""
+
+    def __init__(self, database: "Database", **columns: Kind) -> None:
+        self._kinds = columns
+        self._is_sqlite = database.is_sqlite
+        self.table = self._json_table() if self._is_sqlite else self._array_table()
+        self.c = self.table.c
+
+    def _json_table(self) -> FromClause:
+        value = column("value", Text)
+        fields = [value.op("->>")(literal_column(str(i))).label(name) for i, name in enumerate(self._kinds)]
+        return select(*fields).select_from(func.json_each(bindparam("batch"))).subquery("batch")
+
+    def _array_table(self) -> FromClause:
+        arrays = [
+            cast(bindparam(f"batch_{i}"), postgresql.ARRAY(kind)) for i, kind in enumerate(self._kinds.values())
+        ]
+        columns: list[ColumnElement[Any]] = [column(name, kind) for name, kind in self._kinds.items()]
+        unnested = func.unnest(*arrays).table_valued(*columns)
+        return unnested.render_derived(name="batch")
+
+    def parameters(self, rows: Sequence[Sequence[object]]) -> dict[str, object]:
+        """The rows in the form this database takes them; each row in the order of the columns."""
+        if self._is_sqlite:
+            return {"batch": msgspec.json.encode(rows).decode()}
+        if not rows:
+            return {f"batch_{i}": [] for i in range(len(self._kinds))}
+        return {f"batch_{i}": list(values) for i, values in enumerate(zip(*rows, strict=True))}
+
+
+class Prepared:
+    """A statement in the database's own words, with the batch it reads, if any."""
+
+    def __init__(self, database: "Database", statement: Executable, batch: Batch | None = None) -> None:
+        compiled = statement.compile(dialect=database.dialect)  # type: ignore[attr-defined]
+        self.sql = str(compiled)
+        self.defaults = {name: value for name, value in compiled.params.items() if value is not None}
+        self.batch = batch
+
+
+class Transaction:
+    """An open transaction on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._cursor = connection.cursor()
+
+    def rows(
+        self, prepared: Prepared, batch: Sequence[Sequence[object]] | None = None, /, **parameters: object
+    ) -> list[Row]:
+        """Run a statement that returns rows."""
+        self._execute(prepared, batch, parameters)
+        rows: list[Row] = self._cursor.fetchall()
+        return rows
+
+    def run(
+        self, prepared: Prepared, batch: Sequence[Sequence[object]] | None = None, /, **parameters: object
+    ) -> int:
+        """Run a statement and tell how many rows it touched."""
+        self._execute(prepared, batch, parameters)
+        count: int = self._cursor.rowcount
+        return count
+
+    def _execute(
+        self, prepared: Prepared, batch: Sequence[Sequence[object]] | None, parameters: Mapping[str, object]
+    ) -> None:
+        values = {**prepared.defaults, **parameters} if prepared.defaults else dict(parameters)
+        if prepared.batch is not None and batch is not None:
+            values |= prepared.batch.parameters(batch)
+        self._cursor.execute(prepared.sql, values)
+
+
+class Database:
+    """Where the tables live. Connections are made and closed here; what is asked of them is the verbs' business."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if not self.is_sqlite and self.url.get_backend_name() != "postgresql":
+            raise StoreError(
+                f"database {self.url.get_backend_name()!r} is not supported: use sqlite:///FILE or postgresql://..."
+            )
+        self.engine = self._sqlite_engine() if self.is_sqlite else self._postgresql_engine()
+        self.dialect = sqlite.dialect(paramstyle="named") if self.is_sqlite else postgresql.psycopg.dialect()
+        driver: Any = sqlite_driver if self.is_sqlite else psycopg
+        self.errors: type[Exception] = driver.Error
+        self._driver = driver
+        self._readers = threading.local()
+
+    def _sqlite_engine(self) -> Engine:
+        # NullPool: a connection belongs to whoever opened it; the writer and the readers each keep their own.
+        engine = create_engine(
+            self.url,
+            module=sqlite_driver,
+            poolclass=NullPool,
+            connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
+        )
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: object) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
+            connection.execute("PRAGMA temp_store=MEMORY")
+
+        return engine
+
+    def _postgresql_engine(self) -> Engine:
+        url = self.url.set(drivername="postgresql+psycopg")
+        return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": BUSY_TIMEOUT_S})
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT that knows ON CONFLICT, which both databases have but the common language lacks."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file, if it is one."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator["Connection"]:
+        connection = Connection(self)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One transaction on a connection of its own: for set-up, the command line and checks."""
+        with self.connect() as connection, connection.transaction() as transaction:
+            yield transaction
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """One consistent view, that never waits for the writer. The connection is kept for the thread's next question."""
+        connection = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = self._readers.connection = Connection(self)
+        with connection.transaction(is_reading=True) as transaction:
+            yield transaction
+
+    def classify(self, error: Exception) -> StoreError | None:
+        """What a driver's error means for everybody who was waiting; None where only one item is to blame."""
+        words = str(error).lower()
+        if self.is_sqlite:
+            if "fsync" in str(getattr(error, "sqlite_errorname", "")).lower():
+                return StoreBroken(words)
+            if isinstance(error, self._driver.OperationalError):
+                return StoreUnavailable(words)
+            return None
+        return StoreUnavailable(words.partition("\n")[0]) if isinstance(error, psycopg.OperationalError) else None
+
+
+class Connection:
+    """One connection that opens itself again after it was lost."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._raw: Any = None
+
+    @contextlib.contextmanager
+    def transaction(self, *, is_reading: bool = False) -> Iterator[Transaction]:
+        """Commit at the end, roll back on any exception. Raises StoreUnavailable where the database is away.
+
+        SQLite takes its write lock at once, so that nothing read inside can be overtaken by another process.
+        """
+        raw = self._open()
+        try:
+            if self._database.is_sqlite:
+                raw.execute("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+            yield Transaction(raw)
+            raw.commit()
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, self._database.errors):
+                raise self._database.classify(error) or error from error
+            raise
+
+    def _open(self) -> Any:
+        if self._raw is None:
+            try:
+                self._raw = self._database.engine.raw_connection()
+            except Exception as error:
+                cause = getattr(error, "orig", None) or error
+                raise StoreUnavailable(f"cannot open the database: {cause}".partition("\n")[0]) from error
+        return self._raw.driver_connection
+
+    def _roll_back(self) -> None:
+        try:
+            self._raw.driver_connection.rollback()
+        except self._database.errors:
+            self.close()
+        else:
+            if not self._database.is_sqlite and self._raw.driver_connection.closed:
+                self.close()
+
+    def close(self) -> None:
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            with contextlib.suppress(Exception):
+                raw.close()
+
+

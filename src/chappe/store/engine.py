@@ -1,0 +1,186 @@
+"""The store: what the gateway remembers, as verbs of our own field.
+
+Each verb below takes one item and answers after the commit that holds it; many callers share one commit (see
+`group_commit.py`). There is no other way to write, and none to touch single rows. Reads run beside the writer.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from chappe.core.model import Message
+from chappe.store.callbacks import CallbackClaim, CallbackResult, Callbacks, DisabledUrl, DueCallback, Plan
+from chappe.store.configuration import Configuration
+from chappe.store.database import Database, StoreBroken, Transaction
+from chappe.store.figures import Figures
+from chappe.store.group_commit import GroupCommit, Verb
+from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages
+from chappe.store.money import Ledger
+from chappe.store.nodes import Node, Nodes
+from chappe.store.receipts import ReceiptRow, Receipts, Told
+from chappe.store.sending import Claim, Outbox, Recorded, Sending
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Future = asyncio.Future
+READERS = 2
+
+
+class Store:
+    """The verbs. `has_threads=False` leaves the rounds and reads to the caller's thread (tests, simulator)."""
+
+    def __init__(self, database: Database, *, has_threads: bool = True) -> None:
+        self.database = database
+        self.node = Node()
+        self._commits = GroupCommit(database, asyncio.get_running_loop())
+        self._readers = ThreadPoolExecutor(READERS, "chappe-reader") if has_threads else None
+        self.ledger = Ledger(database)
+        self.nodes = Nodes(database)
+        self.configuration = Configuration(database, self.ledger)
+        self.figures = Figures(database)
+        self._callbacks = Callbacks(database, self.node)
+        self._receipts = Receipts(database, self.ledger, self._callbacks)
+        self._messages = Messages(database, self.ledger)
+        self._outbox = Outbox(database, self.ledger, self._callbacks, self._receipts, self.node)
+        # The rank is the order within a round: verdicts before the receipts that may belong to them, intake before the
+        # claims that may already take from it, balances (locked by intake) last of the shared rows.
+        self._record = Verb(1, self._outbox.record_many)
+        self._receive = Verb(2, self._receipts.record_many)
+        self._cancel = Verb(3, self._messages.cancel_many)
+        self._expire = Verb(3, self._expire_many)
+        self._close_callback = Verb(4, self._callbacks.record_many)
+        self._disable_url = Verb(4, self._callbacks.disable_many)
+        self._accept = Verb(5, self._messages.accept_many)
+        self._claim = Verb(6, self._outbox.claim_many)
+        self._adopt = Verb(6, self._outbox.adopt_many)
+        self._claim_callbacks = Verb(6, self._callbacks.claim_many)
+
+    # Verbs: each answers after its commit
+
+    def accept(self, item: Acceptance) -> Future[bool]:
+        """Keep a submission with its reservation; False where the money does not reach."""
+        return self._commits.put(self._accept, item)
+
+    def cancel(self, item: Cancellation) -> Future[int]:
+        """Take back what still waits of a submission; how many messages that were."""
+        return self._commits.put(self._cancel, item)
+
+    def expire(self, item: Expiry) -> Future[Sequence[DueCallback]]:
+        """Close what ran out of time; the callbacks now due."""
+        return self._commits.put(self._expire, item)
+
+    def claim(self, item: Claim) -> Future[list[Message]]:
+        """Due messages of a carrier, now `sending` and ours."""
+        return self._commits.put(self._claim, item)
+
+    def adopt(self, item: Claim) -> Future[list[Message]]:
+        """Doubtful messages of a carrier, now ours."""
+        return self._commits.put(self._adopt, item)
+
+    def record(self, item: Sending) -> Future[Recorded]:
+        """What a carrier said to a message we were sending."""
+        return self._commits.put(self._record, item)
+
+    def receive(self, item: ReceiptRow) -> Future[Told]:
+        """A delivery receipt."""
+        return self._commits.put(self._receive, item)
+
+    def claim_callbacks(self, item: CallbackClaim) -> Future[list[DueCallback]]:
+        """Callbacks that are due, now ours."""
+        return self._commits.put(self._claim_callbacks, item)
+
+    def close_callback(self, item: CallbackResult) -> Future[None]:
+        """How an attempt at a callback went."""
+        return self._commits.put(self._close_callback, item)
+
+    def disable_url(self, item: DisabledUrl) -> Future[None]:
+        """Never call this URL again for this account."""
+        return self._commits.put(self._disable_url, item)
+
+    async def read(self, question: Callable[[Transaction], Result]) -> Result:
+        """Answer a question beside the writer, in a transaction of its own."""
+        if self._readers is None:
+            return self.ask(question)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.ask, question)
+
+    def ask(self, question: Callable[[Transaction], Result]) -> Result:
+        """The same in the calling thread."""
+        with self.database.reading() as transaction:
+            return question(transaction)
+
+    def of_submission(self, submission_id: int, count_max: int) -> Callable[[Transaction], list[Message]]:
+        return lambda transaction: self._messages.of_submission(transaction, submission_id, count_max)
+
+    def _expire_many(
+        self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool
+    ) -> list[list[DueCallback]]:
+        closed = self._messages.expire_many(transaction, expiries, is_repeat)
+        results = []
+        for one, messages in zip(expiries, closed, strict=True):
+            changes = [(each, each.state) for each in messages]
+            announced = self._callbacks.announce(transaction, changes, one.now_ms)
+            results.append([each for callbacks in announced.values() for each in callbacks])
+            self._receipts.forget(transaction, one.now_ms)
+        return results
+
+    # Life
+
+    def set_plan(self, plan: Plan) -> None:
+        """Who is to be told that a message came into a state: asked within the commit that changes it."""
+        self._callbacks.plan = plan
+
+    def on_broken(self, stop: Callable[[StoreBroken], None]) -> None:
+        """What to do when a write could not be made durable: nothing may be acknowledged any more."""
+        self._commits.on_broken = stop
+
+    def register(self, node_id: int, name: str, now_ms: int, *, is_alone: bool) -> int:
+        """Become a node and free what dead ones held: all others where this process is alone with its database, else
+        those whose lease has lapsed. Tells how many messages are doubtful because of it."""
+        with self.database.transaction() as transaction:
+            self.nodes.register(transaction, node_id, name)
+            dead = (
+                self.nodes.fence_others(transaction, node_id)
+                if is_alone
+                else self.nodes.fence_lapsed(transaction)
+            )
+            self.node.id = node_id
+            return self._free(transaction, dead, now_ms)
+
+    def renew(self, now_ms: int) -> bool:
+        """Hold our lease and free what lapsed nodes held; False where we were fenced off ourselves."""
+        with self.database.transaction() as transaction:
+            is_held = self.nodes.renew(transaction, self.node.id)
+            self._free(transaction, self.nodes.fence_lapsed(transaction), now_ms)
+            return is_held
+
+    def leave(self, now_ms: int) -> None:
+        """Give back everything that is still ours, and the lease."""
+        with self.database.transaction() as transaction:
+            self.nodes.strike(transaction, self.node.id)
+            self._free(transaction, [self.node.id], now_ms)
+
+    def _free(self, transaction: Transaction, node_ids: Sequence[int], now_ms: int) -> int:
+        doubtful_count = 0
+        for node_id in node_ids:
+            doubtful_count += self._outbox.free(transaction, node_id)
+            self._callbacks.release(transaction, node_id, now_ms)
+        return doubtful_count
+
+    def start(self) -> None:
+        self._commits.start()
+
+    def stop(self) -> None:
+        """Write what is waiting and close."""
+        self._commits.stop()
+        if self._readers is not None:
+            self._readers.shutdown()
+
+    def commit_once(self) -> int:
+        """One round of the group commit in the calling thread (stores without threads)."""
+        return self._commits.run_once()
+
+    @property
+    def waiting_count(self) -> int:
+        """How much waits to be written: the measure of overload."""
+        return self._commits.waiting_count

@@ -1,0 +1,154 @@
+"""Group commit: everybody who is waiting is written in one transaction and told together.
+
+Callers put an item under a verb and get a future. A round takes everything that is waiting, runs each verb once over
+all its items, commits once, and answers all. If the transaction fails through the fault of one item, the items are
+run one by one, so that only the guilty one fails; if the database is away, all are told so and nothing was kept.
+
+In the gateway a writer thread runs the rounds; tests run them by hand.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from chappe.store.database import Connection, Database, StoreBroken, StoreUnavailable, Transaction
+
+ITEMS_MAX = 500  # of one round
+WAITING_MAX = 20_000
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Verb(Generic[Item, Result]):
+    """Something the store can do to many items at once. `run_many` answers in the order of its items; on a repeat (the
+    fate of an earlier commit is unknown) it must leave alone what is already there."""
+
+    def __init__(self, rank: int, run_many: Callable[[Transaction, Sequence[Item], bool], Sequence[Result]]) -> None:
+        self.rank = rank  # in which order verbs run within a round
+        self.run_many = run_many
+
+
+Waiting = tuple[Verb[Any, Any], Any, "asyncio.Future[Any]"]
+Settled = tuple["asyncio.Future[Any]", Any]
+
+
+class GroupCommit:
+    def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = Connection(database)
+        self._loop = loop
+        self._waiting: deque[Waiting] = deque()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+        self.on_broken: Callable[[StoreBroken], None] | None = None
+        self.before_commit: Callable[[], None] | None = None  # where the simulator strikes
+        self.rounds_count = 0
+        self.items_count = 0
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._waiting)
+
+    def put(self, verb: Verb[Item, Result], item: Item) -> "asyncio.Future[Result]":
+        """Ask for an item to be written; the future answers after the commit that holds it."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+        if self._is_stopping or len(self._waiting) >= WAITING_MAX:
+            future.set_exception(StoreUnavailable("too much is waiting to be written"))
+            return future
+        self._waiting.append((verb, item, future))
+        if not self._wake.is_set():
+            self._wake.set()
+        return future
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._work, name="chappe-writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is waiting, then end. Answers reach the callers once the loop runs again."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._connection.close()
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                settled = self._round()
+                self._loop.call_soon_threadsafe(settle, settled)
+            if self._is_stopping:
+                return
+
+    def run_once(self) -> int:
+        """One round in the calling thread; tells how many items it took."""
+        settled = self._round()
+        settle(settled)
+        return len(settled)
+
+    def _round(self) -> list[Settled]:
+        taken = [self._waiting.popleft() for _ in range(min(ITEMS_MAX, len(self._waiting)))]
+        if not taken:
+            return []
+        self.rounds_count += 1
+        self.items_count += len(taken)
+        by_verb: dict[Verb[Any, Any], list[Waiting]] = {}
+        for waiting in taken:
+            by_verb.setdefault(waiting[0], []).append(waiting)
+        groups = [by_verb[verb] for verb in sorted(by_verb, key=lambda verb: verb.rank)]
+        try:
+            return self._commit(groups, is_repeat=False)
+        except StoreBroken as error:
+            return self._broken(taken, error)
+        except StoreUnavailable:
+            return self._repeat(groups, taken)
+        except Exception:
+            return [settled for waiting in taken for settled in self._alone(waiting)]
+
+    def _commit(self, groups: Sequence[Sequence[Waiting]], *, is_repeat: bool) -> list[Settled]:
+        settled: list[Settled] = []
+        with self._connection.transaction() as transaction:
+            for group in groups:
+                results = group[0][0].run_many(transaction, [item for _, item, _ in group], is_repeat)
+                settled += zip((future for _, _, future in group), results, strict=True)
+            if self.before_commit is not None:
+                self.before_commit()
+        return settled
+
+    def _repeat(self, groups: Sequence[Sequence[Waiting]], taken: Sequence[Waiting]) -> list[Settled]:
+        """Once more on a new connection: the commit whose answer was lost may have happened."""
+        try:
+            return self._commit(groups, is_repeat=True)
+        except StoreBroken as error:
+            return self._broken(taken, error)
+        except Exception as error:
+            refusal = error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error))
+            return [(future, refusal) for _, _, future in taken]
+
+    def _alone(self, waiting: Waiting) -> list[Settled]:
+        try:
+            return self._commit([[waiting]], is_repeat=False)
+        except Exception as error:
+            return [(waiting[2], error)]
+
+    def _broken(self, taken: Sequence[Waiting], error: StoreBroken) -> list[Settled]:
+        self._is_stopping = True
+        if self.on_broken is not None:
+            self._loop.call_soon_threadsafe(self.on_broken, error)
+        return [(future, error) for _, _, future in taken]
+
+
+def settle(settled: Sequence[Settled]) -> None:
+    """Answer everybody of a round, in the loop's thread."""
+    for future, result in settled:
+        if future.done():
+            continue
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

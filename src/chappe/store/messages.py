@@ -1,0 +1,262 @@
+"""Messages as rows: accepted, looked up, cancelled, expired. What a carrier has to do with is in `sending.py`."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+from sqlalchemy import BigInteger, Text, bindparam, insert, select, update
+
+from chappe.core.ledger import Kind, entry, grant
+from chappe.core.lifecycle import RECEIPT_PATIENCE_S, WAITING
+from chappe.core.model import Message, Priority, Service, State
+from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant
+from chappe.store.money import Ledger
+from chappe.store.schema import message
+
+STATES = {state.value: state for state in State}
+SERVICES = {service.value: service for service in Service}
+PRIORITIES = tuple(Priority)  # stored as its place here, so that an index can order by it
+PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES)}
+
+MESSAGE_COLUMNS = (
+    message.c.id,
+    message.c.submission_id,
+    message.c.account_id,
+    message.c.dialect,
+    message.c.reference,
+    message.c.originator,
+    message.c.recipient,
+    message.c.text,
+    message.c.segments,
+    message.c.price_micros,
+    message.c.service,
+    message.c.priority,
+    message.c.carrier_id,
+    message.c.backups,
+    message.c.state,
+    message.c.attempt,
+    message.c.failures,
+    message.c.due_ms,
+    message.c.expires_ms,
+    message.c.wants_callbacks,
+)
+RECIPIENTS_MAX = 100_000  # of one submission
+IS_WAITING = message.c.state.in_([constant(state.value) for state in WAITING])
+
+
+def message_of(row: Row) -> Message:
+    """A row of MESSAGE_COLUMNS as the record the other rooms know."""
+    return Message(
+        id=row[0],
+        submission_id=row[1],
+        account_id=row[2],
+        dialect=row[3],
+        reference=row[4],
+        originator=row[5],
+        recipient=row[6],
+        text=row[7],
+        segments=row[8],
+        price_micros=row[9],
+        service=SERVICES[row[10]],
+        priority=PRIORITIES[row[11]],
+        carrier_id=row[12],
+        backups=tuple(map(int, row[13].split(","))) if row[13] else (),
+        state=STATES[row[14]],
+        attempt=row[15],
+        failures=row[16],
+        due_ms=row[17],
+        expires_ms=row[18],
+        wants_callbacks=bool(row[19]),
+    )
+
+
+def row_of(one: Message) -> Row:
+    """The reverse of `message_of`."""
+    return (
+        one.id,
+        one.submission_id,
+        one.account_id,
+        one.dialect,
+        one.reference,
+        one.originator,
+        one.recipient,
+        one.text,
+        one.segments,
+        one.price_micros,
+        one.service.value,
+        PRIORITY_INDEX[one.priority],
+        one.carrier_id,
+        backups_text(one.backups),
+        one.state.value,
+        one.attempt,
+        one.failures,
+        one.due_ms,
+        one.expires_ms,
+        int(one.wants_callbacks),
+    )
+
+
+def backups_text(backups: Iterable[int]) -> str:
+    return ",".join(map(str, backups))
+
+
+class Acceptance(Struct, frozen=True):
+    """A submission ready to be kept: its messages, all of one account. It is kept whole or not at all."""
+
+    account_id: int
+    messages: tuple[Message, ...]
+    now_ms: int
+
+    @property
+    def total_micros(self) -> int:
+        return sum(one.price_micros for one in self.messages)
+
+
+class Cancellation(Struct, frozen=True):
+    """A wish that the waiting messages of a submission are not sent."""
+
+    account_id: int
+    submission_id: int
+    now_ms: int
+
+
+class Expiry(Struct, frozen=True):
+    """A wish to close up to `count_max` messages whose time ran out at `now_ms`."""
+
+    now_ms: int
+    count_max: int
+
+
+class Messages:
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._ledger = ledger
+        kinds = {column.name: BigInteger if isinstance(column.type, BigInteger) else Text for column in MESSAGE_COLUMNS}
+        fresh = Batch(database, **kinds)
+        self._insert = Prepared(database, insert(message).from_select(list(kinds), select(fresh.table)), fresh)
+        ids = Batch(database, id=BigInteger)
+        self._existing = Prepared(
+            database,
+            select(message.c.id, message.c.account_id, message.c.recipient).where(message.c.id.in_(select(ids.c.id))),
+            ids,
+        )
+        self._of_submission = Prepared(
+            database,
+            select(*MESSAGE_COLUMNS)
+            .where(
+                message.c.id >= bindparam("submission"),
+                message.c.submission_id == bindparam("submission"),
+                message.c.id < bindparam("submission") + bindparam("span", type_=BigInteger),
+            )
+            .order_by(message.c.id)
+            .limit(bindparam("count_max", type_=BigInteger)),
+        )
+        self._cancel = Prepared(
+            database,
+            update(message)
+            .where(
+                message.c.id >= bindparam("submission"),
+                message.c.id < bindparam("submission") + bindparam("span", type_=BigInteger),
+                message.c.submission_id == bindparam("submission"),
+                message.c.account_id == bindparam("account"),
+                IS_WAITING,
+            )
+            .values(state=constant(State.CANCELLED.value), final_ms=bindparam("now"))
+            .returning(message.c.id, message.c.account_id, message.c.price_micros),
+        )
+        self._expire = Prepared(
+            database,
+            update(message)
+            .where(
+                message.c.id.in_(
+                    select(message.c.id)
+                    .where(IS_WAITING, message.c.expires_ms <= bindparam("now"))
+                    .limit(bindparam("count_max", type_=BigInteger))
+                    .with_for_update(skip_locked=True)
+                )
+            )
+            .values(state=constant(State.EXPIRED.value), final_ms=bindparam("now"))
+            .returning(*MESSAGE_COLUMNS),
+        )
+        self._give_up = Prepared(
+            database,
+            update(message)
+            .where(
+                message.c.id.in_(
+                    select(message.c.id)
+                    .where(message.c.state == constant(State.SENT.value), message.c.expires_ms <= bindparam("long_ago"))
+                    .limit(bindparam("count_max", type_=BigInteger))
+                    .with_for_update(skip_locked=True)
+                )
+            )
+            .values(state=constant(State.UNKNOWN.value), final_ms=bindparam("now"))
+            .returning(*MESSAGE_COLUMNS),
+        )
+
+    def accept_many(
+        self, transaction: Transaction, acceptances: Sequence[Acceptance], is_repeat: bool
+    ) -> list[bool]:
+        """Keep submissions with their reservations, in the order asked; False where the money does not reach.
+
+        Raises StoreError where an id is taken by another message (the caller makes new ids).
+        """
+        kept = self._already_kept(transaction, acceptances) if is_repeat else frozenset()
+        fresh = [one for one in acceptances if one.messages[0].id not in kept]
+        spendable = self._ledger.lock(transaction, (one.account_id for one in fresh))
+        granted = grant(spendable, ((one.account_id, one.total_micros) for one in fresh))
+        accepted = [one for one, is_granted in zip(fresh, granted, strict=True) if is_granted]
+        if accepted:
+            messages = [each for one in accepted for each in one.messages]
+            transaction.run(self._insert, [row_of(each) for each in messages])
+            reservations = [entry(Kind.RESERVE, each.id, each.account_id, each.price_micros) for each in messages]
+            self._ledger.write(transaction, reservations, accepted[0].now_ms)
+        if len(accepted) == len(acceptances):
+            return [True] * len(acceptances)
+        kept |= {one.messages[0].id for one in accepted}
+        return [one.messages[0].id in kept for one in acceptances]
+
+    def _already_kept(self, transaction: Transaction, acceptances: Sequence[Acceptance]) -> frozenset[int]:
+        firsts = {one.messages[0].id: one.messages[0] for one in acceptances}
+        kept = set()
+        for message_id, account_id, recipient in transaction.rows(self._existing, [(first,) for first in firsts]):
+            if (account_id, recipient) != (firsts[message_id].account_id, firsts[message_id].recipient):
+                raise StoreError("a message id is taken")
+            kept.add(message_id)
+        return frozenset(kept)
+
+    def of_submission(self, transaction: Transaction, submission_id: int, count_max: int) -> list[Message]:
+        """The messages of a submission, the first `count_max` of them."""
+        rows = transaction.rows(self._of_submission, submission=submission_id, span=count_max, count_max=count_max)
+        return [message_of(row) for row in rows]
+
+    def cancel_many(
+        self, transaction: Transaction, cancellations: Sequence[Cancellation], is_repeat: bool
+    ) -> list[int]:
+        """Cancel what has not been sent yet and give its money back; tells how many messages that were."""
+        counts = []
+        for one in cancellations:
+            rows = transaction.rows(
+                self._cancel,
+                submission=one.submission_id,
+                span=RECIPIENTS_MAX,
+                account=one.account_id,
+                now=one.now_ms,
+            )
+            voids = [entry(Kind.VOID, message_id, account_id, price) for message_id, account_id, price in rows]
+            self._ledger.write(transaction, voids, one.now_ms)
+            counts.append(len(rows))
+        return counts
+
+    def expire_many(
+        self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool
+    ) -> list[list[Message]]:
+        """Close messages that waited beyond their validity (money back), and sent ones whose receipt never came
+        (`unknown`; the carrier took them, so the money stays). Returns them in their new state."""
+        closed = []
+        for one in expiries:
+            expired = transaction.rows(self._expire, now=one.now_ms, count_max=one.count_max)
+            messages = [message_of(row) for row in expired]
+            voids = [entry(Kind.VOID, each.id, each.account_id, each.price_micros) for each in messages]
+            self._ledger.write(transaction, voids, one.now_ms)
+            long_ago = one.now_ms - RECEIPT_PATIENCE_S * 1000
+            silent = transaction.rows(self._give_up, now=one.now_ms, long_ago=long_ago, count_max=one.count_max)
+            closed.append(messages + [message_of(row) for row in silent])
+        return closed

@@ -1,0 +1,189 @@
+"""The tables, once for both databases. Only integers and texts: instants are milliseconds, money micros, flags 0 or 1.
+
+Changing a table means a new migration in `migrations/versions/`; a test compares the two.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
+
+metadata = MetaData()
+
+
+def identifier(name: str, *, primary_key: bool = False) -> Column[int]:
+    return Column(name, BigInteger, primary_key=primary_key, nullable=False, autoincrement=False)
+
+
+def number(name: str, default: int | None = None) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=None if default is None else str(default))
+
+
+def words(name: str, default: str | None = None) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=default)
+
+
+# SQLite: rows of narrow tables live in their primary key's own tree, so one insert touches one tree.
+NARROW = {"sqlite_with_rowid": False}
+
+# Configuration: what `chappe apply` writes
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    words("password_hash"),
+    words("token_sealed", ""),
+    words("settings"),  # JSON: the rest of core.model.Account
+    number("is_active", 1),
+)
+carrier = Table(
+    "carrier",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    words("kind"),
+    words("password_sealed", ""),
+    words("settings"),  # JSON: the rest of core.model.Carrier
+    number("is_active", 1),
+)
+route = Table(
+    "route",
+    metadata,
+    Column("prefix", Text, primary_key=True),
+    Column("service", Text, primary_key=True),  # empty = every service class
+    words("carriers"),  # carrier ids in order, separated by commas
+    number("price_micros"),
+)
+revision = Table(  # one row; grows with every change of the configuration, so that running servers follow
+    "revision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    number("revision", 0),
+)
+
+# Messages
+
+message = Table(
+    "message",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("submission_id"),
+    identifier("account_id"),
+    words("dialect"),
+    words("reference", ""),
+    words("originator", ""),
+    words("recipient"),
+    words("text"),
+    number("segments"),
+    number("price_micros"),
+    words("service"),
+    number("priority"),  # 0 goes first
+    identifier("carrier_id"),
+    words("backups", ""),  # carrier ids still to try, separated by commas
+    words("state"),
+    number("attempt", 0),
+    number("failures", 0),
+    number("due_ms"),
+    number("expires_ms"),
+    number("wants_callbacks", 1),
+    number("node_id", 0),  # who is sending it; 0 = nobody
+    number("final_ms", 0),
+    words("detail", ""),  # the carrier's last words
+)
+WAITING = text("state IN ('queued', 'scheduled')")
+Index(
+    "message_waiting",
+    message.c.carrier_id,
+    message.c.priority,
+    message.c.due_ms,
+    message.c.expires_ms,
+    sqlite_where=WAITING,
+    postgresql_where=WAITING,
+)
+SENDING = text("state = 'sending'")
+Index("message_sending", message.c.node_id, message.c.carrier_id, sqlite_where=SENDING, postgresql_where=SENDING)
+SENT = text("state = 'sent'")
+Index("message_sent", message.c.expires_ms, sqlite_where=SENT, postgresql_where=SENT)
+
+carrier_reference = Table(
+    "carrier_reference",
+    metadata,
+    identifier("carrier_id", primary_key=True),
+    Column("reference", Text, primary_key=True),
+    identifier("message_id"),
+    number("segment", 0),  # 0 = the whole message; else which of its segments the carrier gave this reference
+    words("state", ""),  # of that segment, once a receipt named it
+    **NARROW,
+)
+PARTS = text("segment > 0")
+Index("carrier_reference_parts", carrier_reference.c.message_id, sqlite_where=PARTS, postgresql_where=PARTS)
+
+parked_receipt = Table(  # receipts that came before their message's answer, or belong to nothing we know
+    "parked_receipt",
+    metadata,
+    identifier("carrier_id", primary_key=True),
+    Column("reference", Text, primary_key=True),
+    Column("state", Text, primary_key=True),
+    words("detail", ""),
+    number("received_ms"),
+    **NARROW,
+)
+
+callback = Table(
+    "callback",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("account_id"),
+    identifier("message_id"),
+    words("kind"),  # receipt or inbound
+    words("dialect"),
+    words("payload"),  # JSON: a core.model.Report or Inbound
+    words("state"),  # pending, done, failed, disabled
+    number("attempt", 0),
+    number("due_ms"),
+    number("node_id", 0),
+    number("status", 0),  # HTTP status of the last attempt, 0 = no answer
+    words("detail", ""),
+)
+PENDING = text("state = 'pending'")
+Index("callback_pending", callback.c.due_ms, sqlite_where=PENDING, postgresql_where=PENDING)
+
+disabled_url = Table(  # answered 410 Gone: never called again until configured anew
+    "disabled_url",
+    metadata,
+    identifier("account_id", primary_key=True),
+    Column("url", Text, primary_key=True),
+    number("disabled_ms"),
+)
+
+# Money
+
+balance = Table(
+    "balance",
+    metadata,
+    identifier("account_id", primary_key=True),
+    number("available_micros", 0),
+    number("reserved_micros", 0),
+    number("limit_micros", 0),  # how far `available` may go down; negative = credit
+)
+entry = Table(
+    "entry",
+    metadata,
+    identifier("source_id", primary_key=True),
+    Column("phase", Text, primary_key=True),
+    identifier("account_id"),
+    words("debit"),
+    words("credit"),
+    number("amount_micros"),
+    number("made_ms"),
+    **NARROW,
+)
+
+# Who is running
+
+node = Table(
+    "node",
+    metadata,
+    identifier("id", primary_key=True),
+    words("name", ""),
+    number("lease_until_ms"),  # by the database's clock
+)

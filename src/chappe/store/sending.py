@@ -1,0 +1,237 @@
+"""Messages on their way south: claimed before bytes leave, closed by a verdict, freed when their owner died.
+
+Whoever sends a message owns it by (node, attempt), and a verdict only counts while both still match: a node whose lease
+was taken over changes nothing any more. A message in `sending` without an owner is doubtful.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from sqlalchemy import BigInteger, Text, bindparam, literal_column, select, update
+
+from chappe.core.ledger import Entry, Kind, entry
+from chappe.core.lifecycle import FINAL, Money, Move
+from chappe.core.model import Message, State
+from chappe.store.callbacks import Callbacks, DueCallback
+from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction, constant
+from chappe.store.messages import IS_WAITING, MESSAGE_COLUMNS, backups_text, message_of
+from chappe.store.money import Ledger
+from chappe.store.nodes import Node
+from chappe.store.receipts import Receipts
+from chappe.store.schema import carrier_reference, message
+
+IS_SENDING = message.c.state == constant(State.SENDING.value)
+NOBODY = constant(0)
+SETTLEMENTS = {Money.POST: Kind.POST, Money.VOID: Kind.VOID}
+
+
+class Claim(Struct, frozen=True):
+    """A wish to send up to `count_max` due messages of a carrier; they become `sending`, owned by this node."""
+
+    carrier_id: int
+    count_max: int
+    now_ms: int
+    in_flight: frozenset[int] = frozenset()  # what this node is sending already
+
+
+class Sending(Struct, frozen=True, kw_only=True):
+    """What became of a message this node was sending: its move, and what the carrier calls it from now on."""
+
+    message: Message
+    move: Move
+    now_ms: int
+    references: tuple[str, ...] = ()  # one for the whole message, or one for each of its segments
+    detail: str = ""
+
+
+class Recorded(Struct, frozen=True):
+    """Whether a move was made (not where another node took the message over), and the callbacks it calls for."""
+
+    is_made: bool
+    callbacks: tuple[DueCallback, ...] = ()
+
+
+class Outbox:
+    def __init__(
+        self, database: Database, ledger: Ledger, callbacks: Callbacks, receipts: Receipts, node: Node
+    ) -> None:
+        self._ledger = ledger
+        self._callbacks = callbacks
+        self._receipts = receipts
+        self._node = node
+        due = (
+            select(message.c.id)
+            .where(
+                message.c.carrier_id == bindparam("carrier"), IS_WAITING, message.c.due_ms <= bindparam("now")
+            )
+            .order_by(message.c.priority, message.c.due_ms)
+            .limit(bindparam("count_max", type_=BigInteger))
+            .with_for_update(skip_locked=True)
+        )
+        self._claim = Prepared(
+            database,
+            update(message)
+            .where(message.c.id.in_(due))
+            .values(
+                state=constant(State.SENDING.value), attempt=message.c.attempt + 1, node_id=bindparam("node")
+            )
+            .returning(*MESSAGE_COLUMNS),
+        )
+        doubtful = (
+            select(message.c.id)
+            .where(
+                IS_SENDING,
+                message.c.node_id == NOBODY,
+                message.c.carrier_id == bindparam("carrier"),
+                message.c.due_ms <= bindparam("now"),
+            )
+            .limit(bindparam("count_max", type_=BigInteger))
+            .with_for_update(skip_locked=True)
+        )
+        self._adopt = Prepared(
+            database,
+            update(message)
+            .where(message.c.id.in_(doubtful))
+            .values(node_id=bindparam("node"))
+            .returning(*MESSAGE_COLUMNS),
+        )
+        self._mine = Prepared(
+            database,
+            select(*MESSAGE_COLUMNS).where(
+                IS_SENDING,
+                message.c.node_id == bindparam("node"),
+                message.c.carrier_id == bindparam("carrier"),
+            ),
+        )
+        self._free = Prepared(
+            database, update(message).where(IS_SENDING, message.c.node_id == bindparam("dead")).values(node_id=0)
+        )
+        moves = Batch(
+            database,
+            id=BigInteger,
+            attempt=BigInteger,
+            node=BigInteger,
+            state=Text,
+            carrier_id=BigInteger,
+            backups=Text,
+            due_ms=BigInteger,
+            failures=BigInteger,
+            final_ms=BigInteger,
+            detail=Text,
+        )
+        self._move = Prepared(
+            database,
+            update(message)
+            .where(
+                message.c.id == moves.c.id,
+                IS_SENDING,
+                message.c.attempt == moves.c.attempt,
+                message.c.node_id == moves.c.node,
+            )
+            .values(
+                state=moves.c.state,
+                carrier_id=moves.c.carrier_id,
+                backups=moves.c.backups,
+                due_ms=moves.c.due_ms,
+                failures=moves.c.failures,
+                final_ms=moves.c.final_ms,
+                detail=moves.c.detail,
+                node_id=NOBODY,
+            )
+            .returning(message.c.id),
+            moves,
+        )
+        given = Batch(database, carrier_id=BigInteger, reference=Text, message_id=BigInteger, segment=BigInteger)
+        names = [column.name for column in given.c]
+        self._refer = Prepared(
+            database,
+            database.insert(carrier_reference)
+            .from_select(names, select(given.table).where(TRUE))
+            .on_conflict_do_update(
+                index_elements=names[:2], set_={name: literal_column(f"excluded.{name}") for name in names[2:]}
+            ),
+            given,
+        )
+
+    def claim_many(self, transaction: Transaction, claims: Sequence[Claim], is_repeat: bool) -> list[list[Message]]:
+        """Due messages, most urgent first, now `sending` with one attempt more. On a repeat, also what an earlier
+        claim took whose answer was lost."""
+        return [self._claim_once(transaction, one, is_repeat) for one in claims]
+
+    def _claim_once(self, transaction: Transaction, one: Claim, is_repeat: bool) -> list[Message]:
+        mine = {"carrier": one.carrier_id, "node": self._node.id}
+        if is_repeat:
+            held = [message_of(row) for row in transaction.rows(self._mine, **mine)]
+            lost = [each for each in held if each.id not in one.in_flight]
+            if lost:
+                return lost
+        rows = transaction.rows(self._claim, count_max=one.count_max, now=one.now_ms, **mine)
+        messages = [message_of(row) for row in rows]
+        messages.sort(key=lambda each: each.due_ms)  # RETURNING has no order
+        return messages
+
+    def adopt_many(self, transaction: Transaction, claims: Sequence[Claim], is_repeat: bool) -> list[list[Message]]:
+        """Doubtful messages of a carrier, now owned by this node, their attempt as it was."""
+        adopted = []
+        for one in claims:
+            rows = transaction.rows(
+                self._adopt,
+                carrier=one.carrier_id,
+                count_max=one.count_max,
+                now=one.now_ms,
+                node=self._node.id,
+            )
+            adopted.append([message_of(row) for row in rows])
+        return adopted
+
+    def record_many(self, transaction: Transaction, results: Sequence[Sending], is_repeat: bool) -> list[Recorded]:
+        """Write verdicts: state, reference and money together, then receipts that came before them."""
+        rows = [self._row_of(one) for one in results]
+        made = {message_id for (message_id,) in transaction.rows(self._move, rows)}
+        done = [one for one in results if one.message.id in made]
+        if not done:
+            return [Recorded(is_made=False) for _ in results]
+        now_ms = done[0].now_ms
+        self._ledger.write(transaction, [each for one in done for each in settlement(one)], now_ms)
+        changes = [(one.message, one.move.state) for one in done if one.move.state is not State.SENDING]
+        announced = self._callbacks.announce(transaction, changes, now_ms)
+        references = [each for one in done for each in references_of(one)]
+        if references:
+            transaction.run(self._refer, references)
+            for message_id, callbacks in self._receipts.meet_parked(
+                transaction, [each[:2] for each in references], now_ms
+            ).items():
+                announced[message_id] = announced.get(message_id, ()) + callbacks
+        return [Recorded(one.message.id in made, announced.pop(one.message.id, ())) for one in results]
+
+    def _row_of(self, one: Sending) -> tuple[object, ...]:
+        move = one.move
+        return (
+            one.message.id,
+            one.message.attempt,
+            self._node.id,
+            move.state.value,
+            move.carrier_id,
+            backups_text(move.backups),
+            move.due_ms,
+            move.failures,
+            one.now_ms if move.state in FINAL else 0,
+            one.detail,
+        )
+
+    def free(self, transaction: Transaction, node_id: int) -> int:
+        """What a dead node was sending is doubtful now; tells how many messages that are."""
+        return transaction.run(self._free, dead=node_id)
+
+
+def settlement(one: Sending) -> list[Entry]:
+    kind = SETTLEMENTS.get(one.move.money)
+    return [entry(kind, one.message.id, one.message.account_id, one.message.price_micros)] if kind else []
+
+
+def references_of(one: Sending) -> list[tuple[int, str, int, int]]:
+    """Rows for carrier_reference. The carrier is the one that was asked, not the one the message may move on to."""
+    carrier_id, message_id = one.message.carrier_id, one.message.id
+    if len(one.references) == 1:
+        return [(carrier_id, one.references[0], message_id, 0)]
+    return [(carrier_id, reference, message_id, index) for index, reference in enumerate(one.references, 1)]
