@@ -1,1 +1,1 @@
-"""What a short message is: its alphabets, its segments and the numbers it travels between; pure, standard library only."""
+"""What a short message is: its alphabets, its segments, and the numbers it travels between."""
