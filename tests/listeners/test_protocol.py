@@ -114,6 +114,11 @@ class Front:
             connection.sendall(sent)
             return answers(read_to_end(connection))
 
+    async def emptied(self) -> int:
+        """Wait until the server has no connection left; returns how many it has."""
+        await self.server._state.is_empty.wait()
+        return self.server.connections_count
+
     def close(self) -> None:
         self.app.leave.set()
         self.run(self.server.stop(timeout_s=5))
@@ -449,7 +454,7 @@ def test_a_refused_upload_reads_its_refusal(open_front: OpenFront) -> None:
     """A client busy sending far too much still gets the 413, not a reset."""
     front = open_front(body_bytes_max=1_000)
     with front.connect() as connection:
-        connection.sendall(post(b"a" * 300_000, b"Content-Length: 9000000"))
+        connection.sendall(post(b"a" * 5_000_000, b"Content-Length: 5000000"))
         (answer,) = answers(read_to_end(connection))
     assert answer.status == 413
 
@@ -507,11 +512,24 @@ def test_a_steady_body_may_take_longer_than_one_period(open_front: OpenFront) ->
 
 
 def test_the_application_learns_that_a_body_will_not_come(open_front: OpenFront) -> None:
-    """A request cut in its body is told to the application as a disconnect."""
-    front = open_front(body_s=0.2, linger_s=0.1)
-    assert [answer.status for answer in front.talk(post(b"a", b"Content-Length: 9"))] == [408]
-    assert front.app.disconnected.wait(PATIENCE_S)
+    """A request cut in its body is told to the application as a disconnect, while the client is still there."""
+    front = open_front(body_s=0.2, linger_s=2 * PATIENCE_S)
+    with front.connect() as connection:
+        connection.sendall(post(b"a", b"Content-Length: 9"))
+        assert [answer.status for answer in answers(read_to_end(connection))] == [408]
+        assert front.app.disconnected.wait(PATIENCE_S)
     assert front.app.disconnects == ["/"]
+
+
+def test_a_client_that_does_not_read_its_answer_is_cut(open_front: OpenFront) -> None:
+    """An answer that nobody fetches holds its connection for one period only."""
+    front = open_front(body_s=0.2, idle_s=60)
+    with front.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        size = 8_000_000
+        connection.sendall(post(b"a" * size, b"Content-Length: %d" % size, CLOSE))
+        assert front.app.entered.wait(PATIENCE_S)
+        assert front.run(front.emptied()) == 0
 
 
 def test_the_application_sets_the_pace_of_a_large_body(open_front: OpenFront) -> None:
