@@ -1,0 +1,135 @@
+"""Migrations bring any database to the tables of `schema.py`, once, whoever starts first."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from chappe.store.database import Database, StoreError, StoreUnavailable
+from chappe.store.migrate import HEAD, migrate
+from chappe.store.schema import metadata
+from postgres import PostgresServer
+
+TIMEOUT_S = 60
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'chappe.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+def test_head_is_the_newest_migration() -> None:
+    """The version that a start compares with is the newest migration there is, and there is one line of them."""
+    config = Config()
+    config.set_main_option("script_location", "chappe.store:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_sqlite_tables_are_those_of_the_schema(tmp_path: Path) -> None:
+    """On SQLite the migrated tables and indexes are word for word those of the schema."""
+    migrated, wanted = (Database(f"sqlite:///{tmp_path / name}") for name in ("migrated.db", "wanted.db"))
+    migrate(migrated)
+    metadata.create_all(wanted.engine)
+    assert sqlite_words(migrated) == sqlite_words(wanted) != set()
+
+
+def sqlite_words(database: Database) -> set[tuple[str, ...]]:
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'"
+    with database.engine.connect() as connection:
+        return {(name, " ".join(sql.split())) for name, sql in connection.execute(text(query))}
+
+
+@pytest.fixture
+def wanted_url(postgres_server: PostgresServer) -> Iterator[str]:
+    found = postgres_server.create_database()
+    yield found
+    postgres_server.drop_database(found)
+
+
+def test_postgresql_tables_are_those_of_the_schema(postgres_url: str, wanted_url: str) -> None:
+    """On PostgreSQL the migrated columns, keys and indexes are those of the schema."""
+    migrated, wanted = Database(postgres_url), Database(wanted_url)
+    migrate(migrated)
+    metadata.create_all(wanted.engine)
+    assert postgresql_words(migrated) == postgresql_words(wanted) != set()
+
+
+def postgresql_words(database: Database) -> set[tuple[object, ...]]:
+    columns = (
+        "SELECT table_name, column_name, ordinal_position, data_type, is_nullable, column_default"
+        " FROM information_schema.columns WHERE table_schema = 'public' AND table_name != 'alembic_version'"
+    )
+    indexes = (
+        "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename != 'alembic_version'"
+    )
+    with database.engine.connect() as connection:
+        return {tuple(row) for query in (columns, indexes) for row in connection.execute(text(query))}
+
+
+def test_a_second_start_loads_no_migration_tool(url: str) -> None:
+    """Where the tables are up to date, a start finds it out without loading Alembic."""
+    migrate(Database(url))
+    program = (
+        "import sys; from chappe.store.database import Database; from chappe.store.migrate import migrate;"
+        "migrate(Database(sys.argv[1])); sys.exit('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, url], timeout=TIMEOUT_S, check=False).returncode == 0
+
+
+def test_processes_that_start_at_once_migrate_once(url: str) -> None:
+    """Four processes that open an empty database at the same moment all succeed."""
+    program = (
+        "import sys; from chappe.store.database import Database; from chappe.store.migrate import migrate;"
+        "database = Database(sys.argv[1]); print('ready', flush=True); sys.stdin.readline(); migrate(database)"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    finished = [(*process.communicate(timeout=TIMEOUT_S), process.returncode) for process in processes]
+    assert [(errors.decode()[-2000:], code) for _, errors, code in finished] == [("", 0)] * 4
+    assert set(metadata.tables) < set(inspect(Database(url).engine).get_table_names())
+
+
+def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
+    """All or nothing: a migration that meets a table it wanted to create itself leaves the others uncreated."""
+    database = Database(url)
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE node (id INTEGER)"))
+    with pytest.raises(StoreUnavailable, match="node"):
+        migrate(database)
+    assert inspect(database.engine).get_table_names() == ["node"]
+
+
+def test_a_newer_database_is_left_alone(url: str) -> None:
+    """A database made by a newer version is refused with words that say so, and stays as it is."""
+    database = Database(url)
+    migrate(database)
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="version 9999, which this chappe does not know"):
+        migrate(database)
+
+
+def test_a_database_that_is_away_is_named_as_such(tmp_path: Path) -> None:
+    """A database that cannot be opened gives one line of words, not a driver's trace."""
+    with pytest.raises(StoreUnavailable, match="cannot prepare the database"):
+        migrate(Database(f"sqlite:///{tmp_path / 'nowhere' / 'chappe.db'}"))
