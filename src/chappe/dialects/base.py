@@ -18,7 +18,7 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes, urlsplit
 from msgspec import Struct
 
 from chappe.core.centre import Authenticate, Balance, Call, Outcome, Refusal, Refused, Uncertain, Verdict
-from chappe.core.model import Account, Inbound, Receipt, Report, Secret, State, Submission
+from chappe.core.model import Account, Carrier, Inbound, Receipt, Report, Secret, State, Submission
 from chappe.sms.segments import SegmentTable
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -101,6 +101,10 @@ class Upstream(Struct, frozen=True, kw_only=True):
     login: str
     password: Secret
     options: Mapping[str, str] = {}
+
+
+def upstream_of(carrier: Carrier) -> Upstream:
+    return Upstream(url=carrier.url, login=carrier.login, password=carrier.password, options=carrier.options)
 
 
 class CallbackTarget(Struct, frozen=True, kw_only=True):
@@ -331,6 +335,8 @@ def plain(body: str, status: int = 200) -> HttpResponse:
 
 
 # What an answer says before its body is read
+
+BLANKS = " \t\r\n"  # what may stand around a carrier's answer; str.strip would take more than that
 
 ANSWER_SIZE_MAX = 65_536  # bytes; a longer answer is no answer
 RETRY_AFTER_MAX_S = 86_400

@@ -1,0 +1,348 @@
+"""Proovl: three small PHP addresses that answer one line of fields split by semicolons.
+
+Strategy: each fact of the provider stands in one table (routes, error texts, status words), read in one direction by
+the north half and in the other by the south half. The north half is exact, because clients compare literally; the south
+half is lenient, because quoted fields and missing third fields occur (2.3). One submission has one id, however many
+receivers: the one line of the answer, every callback and the status query name it.
+
+Figures such as 2.3 are paragraphs of docs/dialects/proovl.md; "ours" marks what the provider leaves open.
+"""
+
+import re
+from hmac import compare_digest
+from urllib.parse import urlsplit, urlunsplit
+
+from chappe.core.centre import (
+    Accepted,
+    Balance,
+    FetchBalance,
+    Outcome,
+    Query,
+    Refusal,
+    Refused,
+    Submit,
+    Ticket,
+    Uncertain,
+    Verdict,
+)
+from chappe.core.model import Account, Inbound, Receipt, Report, Service, State, Submission
+from chappe.dialects.base import (
+    BLANKS,
+    CallbackTarget,
+    Dialect,
+    Flow,
+    HttpRequest,
+    HttpResponse,
+    North,
+    NorthFlow,
+    Reply,
+    South,
+    Upstream,
+    Words,
+    answer_text,
+    decimal_of,
+    detail_of,
+    fields_of,
+    form_request,
+    log_in,
+    micros_of,
+    numbers_of,
+    plain,
+    reason_of,
+    texts_of,
+)
+from chappe.sms.segments import SEGMENTS_MAX, STANDARD
+
+# Facts
+
+SEND, CHECK, BALANCE = "/api/send.php", "/api/check.php", "/api/balance.php"  # 2.1
+METHODS = ("GET", "POST")  # 2.1
+SEPARATORS = ","  # between receivers: 2.2
+OUR_ID = re.compile(r"[0-9]{1,19}")  # ours: 2.4
+THEIR_ID = re.compile(r"[0-9A-Za-z_.:-]{1,64}")  # no example is known, so whatever an id may look like
+PARTS = re.compile(r"[0-9]{1,3}")
+RECIPIENTS_MAX = 10_000  # ours
+BODY_MAX = 1 << 20  # bytes: ours
+
+ERROR = "Error"  # the first field of every refusal: 2.3
+REFUSALS = Words(  # 2.3; only the first text is known, the others are ours
+    {
+        "Authorization error": (Refusal.UNAUTHORISED,),
+        "Invalid number": (Refusal.BAD_RECIPIENT, Refusal.TOO_MANY_RECIPIENTS),
+        "Invalid sender": (Refusal.BAD_ORIGINATOR,),
+        "Empty text": (Refusal.EMPTY_TEXT,),
+        "Insufficient balance": (Refusal.NO_FUNDS,),
+        "Invalid route": (Refusal.NO_ROUTE,),
+        "Message not found": (Refusal.NOT_FOUND,),
+        "Internal error": (Refusal.INTERNAL, Refusal.UNREACHABLE),
+        "Invalid request": (Refusal.BAD_REQUEST, Refusal.UNSUPPORTED, Refusal.TOO_LATE),
+        "Text too long": (Refusal.TEXT_TOO_LONG,),
+        "Message forbidden": (Refusal.FORBIDDEN,),
+        "Too many requests": (Refusal.THROTTLED,),
+        "Service unavailable": (Refusal.OVERLOADED,),
+    }
+)
+
+ROUTES = Words(  # 2.2
+    {
+        "1": (Service.STANDARD, Service.PREMIUM),
+        "2": (Service.ECONOMY,),
+    }
+)
+DEFAULT_ROUTE = "1"  # ours: 2.2
+
+STATES = Words(  # 2.6; Queued is ours and only ever an answer: nobody is called about it
+    {
+        "Sent": (State.SENT,),
+        "Delivered": (State.DELIVERED,),
+        "Failed": (State.REJECTED, State.CANCELLED),
+        "Undelivered": (State.UNDELIVERABLE, State.EXPIRED, State.UNKNOWN),
+        "Queued": (State.QUEUED, State.SCHEDULED, State.SENDING),
+    }
+)
+UNREPORTED = frozenset({State.QUEUED, State.SCHEDULED, State.SENDING})
+ACCEPTED = "Sent"  # ours: 2.3
+ACCEPTED_WORDS = "Sent,Queued,Delivered"  # ours: what it may say; the carrier option `accepted_words` overrides
+
+
+# North: applications talk to us
+
+
+def send(request: HttpRequest) -> NorthFlow:
+    """send.php: one text to one or more receivers; `Sent;id;parts` (2.2, 2.3)."""
+    fields = read_fields(request)
+    account = yield from log_in(fields["user"], fields["token"])
+    if not isinstance(account, Account):
+        return refuse(account)
+    submission = read_submission(fields)
+    if isinstance(submission, Refused):
+        return refuse(submission)
+    verdict = yield Submit(account, submission)
+    if not isinstance(verdict, Accepted):
+        return refuse(verdict)
+    first = verdict.tickets[0]
+    return plain(f"{ACCEPTED};{first.reference};{first.segments}")
+
+
+def check(request: HttpRequest) -> NorthFlow:
+    """check.php: `id;status;price` of a whole submission, for whoever knows its id and its originator (2.4)."""
+    fields = read_fields(request)
+    reference, originator = fields["id"].strip(), fields["phone"].strip()
+    if not (OUR_ID.fullmatch(reference) and originator):
+        return refuse(Refused(Refusal.NOT_FOUND))
+    report = yield Query(reference=reference, originator=originator)
+    if not isinstance(report, Report):
+        return refuse(report)
+    price = decimal_of(report.price_micros, decimals_max=6)
+    return plain(f"{report.submission_id};{STATES.words[report.state]};{price}")
+
+
+def balance(request: HttpRequest) -> NorthFlow:
+    """balance.php: a bare decimal number (2.5)."""
+    fields = read_fields(request)
+    account = yield from log_in(fields["user"], fields["token"])
+    if not isinstance(account, Account):
+        return refuse(account)
+    left = yield FetchBalance(account)
+    return plain(decimal_of(left.amount_micros)) if isinstance(left, Balance) else refuse(left)
+
+
+def read_fields(request: HttpRequest) -> dict[str, str]:
+    """The fields of a GET or POST; another method says nothing, and is refused as whoever says nothing is."""
+    return texts_of(fields_of(request) if request.method in METHODS else {})
+
+
+def read_submission(fields: dict[str, str]) -> Submission | Refused:
+    """What is asked, or what is wrong with the fields themselves (2.2)."""
+    recipients = numbers_of(fields["to"], SEPARATORS)
+    originator = fields["from"].strip()
+    service = ROUTES.meanings.get(fields["route"].strip() or DEFAULT_ROUTE)
+    if not recipients:
+        return Refused(Refusal.BAD_RECIPIENT)
+    if len(recipients) > RECIPIENTS_MAX:
+        return Refused(Refusal.TOO_MANY_RECIPIENTS)
+    if not originator:
+        return Refused(Refusal.BAD_ORIGINATOR)
+    if not fields["text"]:
+        return Refused(Refusal.EMPTY_TEXT)
+    if service is None:
+        return Refused(Refusal.NO_ROUTE)
+    return Submission(recipients=recipients, text=fields["text"], originator=originator, service=service)
+
+
+def refuse(outcome: Outcome) -> HttpResponse:
+    """`Error;text` without quotes or blanks around it, always with HTTP 200: clients compare literally (2.3)."""
+    return plain(f"{ERROR};{REFUSALS.words[reason_of(outcome)]}")
+
+
+def write_receipt(target: CallbackTarget, report: Report) -> HttpRequest:
+    """2.6: the id of the whole submission, and the token by which the customer knows us."""
+    fields = {
+        "id": str(report.submission_id),
+        "token": target.token.value,
+        "status": STATES.words[report.state],
+    }
+    return form_request("POST", target.url, fields)
+
+
+def write_inbound(target: CallbackTarget, inbound: Inbound) -> HttpRequest:
+    """2.7: always a POST form, the only shape that every known handler reads."""
+    fields = {
+        "token": target.token.value,
+        "id": inbound.reference,
+        "from": inbound.originator,
+        "to": inbound.recipient,
+        "text": inbound.text,
+    }
+    return form_request("POST", target.url, fields)
+
+
+# South: we talk to the provider
+
+
+def submit(upstream: Upstream, submission: Submission) -> Flow[HttpRequest, Reply, Verdict]:
+    """One id comes back, also for several receivers (2.3)."""
+    if submission.scheduled_ms is not None:
+        return Refused(Refusal.UNSUPPORTED, "Proovl has no schedule")
+    fields = {
+        **login_fields(upstream),
+        "route": ROUTES.words[submission.service],
+        "from": submission.originator,
+        "to": ",".join(submission.recipients),
+        "text": submission.text,
+    }
+    answer = read_answer((yield form_request("POST", api_url(upstream.url, SEND), fields)))
+    if not isinstance(answer, list):
+        return answer
+    match answer:
+        case [word, reference, *rest] if word in accepted_words(upstream) and THEIR_ID.fullmatch(reference):
+            segments = read_segments(rest)
+            return Accepted(
+                tuple(
+                    Ticket(recipient=recipient, reference=reference, segments=segments)
+                    for recipient in submission.recipients
+                )
+            )
+    return unknown(answer)
+
+
+def query(
+    upstream: Upstream, reference: str, originator: str
+) -> Flow[HttpRequest, Reply, Report | Refused | Uncertain]:
+    """State and price of what was sent from `originator`; what the answer does not tell stays empty (2.4)."""
+    fields = {"id": reference, "phone": originator}
+    answer = read_answer((yield form_request("POST", api_url(upstream.url, CHECK), fields)))
+    if not isinstance(answer, list):
+        return answer
+    match answer:
+        case [answered, word, price] if answered == reference and word in STATES.meanings:
+            price_micros = micros_of(price)
+            if price_micros is not None:
+                return Report(
+                    id=0,
+                    submission_id=0,
+                    reference=reference,
+                    originator=originator,
+                    recipient="",
+                    state=STATES.meanings[word],
+                    segments=0,
+                    price_micros=price_micros,
+                )
+    return unknown(answer)
+
+
+def fetch_balance(upstream: Upstream) -> Flow[HttpRequest, Reply, Balance | Refused | Uncertain]:
+    """What is left, in the currency of the account, which the answer does not name (2.5)."""
+    answer = read_answer((yield form_request("GET", api_url(upstream.url, BALANCE), login_fields(upstream))))
+    if not isinstance(answer, list):
+        return answer
+    amount_micros = micros_of(answer[0]) if len(answer) == 1 else None
+    return unknown(answer) if amount_micros is None else Balance(amount_micros=amount_micros)
+
+
+def login_fields(upstream: Upstream) -> dict[str, str]:
+    return {"user": upstream.login, "token": upstream.password.value}
+
+
+def api_url(url: str, path: str) -> str:
+    """One of the addresses of 2.1 at a host that may be written with `/api`, a last slash, both or neither."""
+    parts = urlsplit(url)
+    base = parts.path.rstrip("/").removesuffix("/api")
+    return urlunsplit(parts._replace(path=base + path))
+
+
+def read_answer(reply: Reply) -> list[str] | Refused | Uncertain:
+    """The fields of the first line, freed of quotes and blanks; a refusal where the first one says `Error` (2.3)."""
+    answer = answer_text(reply)
+    if not isinstance(answer, str):
+        return answer
+    line = answer.strip(BLANKS).partition("\n")[0]
+    fields = [field.strip(BLANKS).strip('"').strip(BLANKS) for field in line.split(";")]
+    if fields[0] != ERROR:
+        return fields
+    text = detail_of(";".join(fields[1:]))
+    return Refused(REFUSALS.meanings.get(text, Refusal.BAD_REQUEST), text)
+
+
+def unknown(fields: list[str]) -> Uncertain:
+    return Uncertain(f"unknown answer: {detail_of(';'.join(fields))}")
+
+
+def accepted_words(upstream: Upstream) -> list[str]:
+    """The first field of a yes, which the provider does not document (2.3)."""
+    return [word.strip() for word in upstream.options.get("accepted_words", ACCEPTED_WORDS).split(",")]
+
+
+def read_segments(fields: list[str]) -> int:
+    """The third field, which is not to be counted on (2.3)."""
+    parts = int(fields[0]) if fields and PARTS.fullmatch(fields[0]) else 1
+    return min(max(parts, 1), SEGMENTS_MAX)
+
+
+def is_genuine(upstream: Upstream, fields: dict[bytes, bytes]) -> bool:
+    """Whether a callback carries our token, which only the provider and we know (2.6)."""
+    token = upstream.password.value.encode("utf-8", "replace")
+    return bool(token) and compare_digest(fields.get(b"token", b""), token)
+
+
+def read_receipt(upstream: Upstream, request: HttpRequest) -> Receipt | None:
+    """2.6."""
+    fields = fields_of(request)
+    texts = texts_of(fields)
+    reference, word = texts["id"].strip(), texts["status"].strip()
+    if not (is_genuine(upstream, fields) and THEIR_ID.fullmatch(reference) and word in STATES.meanings):
+        return None
+    return Receipt(reference=reference, state=STATES.meanings[word], detail=word)
+
+
+def read_inbound(upstream: Upstream, request: HttpRequest) -> Inbound | None:
+    """2.7; a callback without both numbers is none."""
+    fields = fields_of(request)
+    texts = texts_of(fields)
+    originator, recipient = texts["from"].strip(), texts["to"].strip()
+    if not (is_genuine(upstream, fields) and originator and recipient):
+        return None
+    return Inbound(reference=texts["id"].strip(), originator=originator, recipient=recipient, text=texts["text"])
+
+
+PROOVL = Dialect(
+    name="proovl",
+    north=North(
+        paths={SEND: send, CHECK: check, BALANCE: balance},
+        refuse=refuse,
+        body_max=BODY_MAX,
+        recipients_max=RECIPIENTS_MAX,
+        counting=STANDARD,
+        reported_states=frozenset(STATES.words) - UNREPORTED,
+        receipt=write_receipt,
+        inbound=write_inbound,
+    ),
+    south=South(
+        default_url="https://www.proovl.com",
+        submit=submit,
+        query=query,
+        balance=fetch_balance,
+        receipt=read_receipt,
+        inbound=read_inbound,
+    ),
+)

@@ -1,0 +1,177 @@
+"""Rubbish from both sides: no request, answer or callback, however broken, gets an exception or a false success.
+
+The rubbish is made from what is right: every golden request, answer and callback is cut, doubled, swapped and sprinkled
+with bytes that parsers dislike. The seed is fixed, so that a failure comes back.
+"""
+
+import random
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from chappe.core.centre import Accepted, Balance, Refused, Ticket, Uncertain
+from chappe.core.model import Inbound, Receipt, Report
+from chappe.dialects.base import Dialect, Flow, HttpRequest, HttpResponse, Reply, run
+from dialects.centres import DIALECTS, ScriptedCentre, answer_north, upstream_of
+from dialects.fidelity import SUBMISSION
+from dialects.transcripts import cases_of
+
+SEED = 20_240_917
+REQUESTS_COUNT = 20_000  # per dialect
+ANSWERS_COUNT = 5_000  # per dialect and call
+CALLBACKS_COUNT = 5_000
+
+NASTY = (
+    *(b"\0", b"\r\n", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"%", b"%0", b"%00", b"%ED%A0%80", b"&a" * 300),
+    *(
+        b"&",
+        b"=",
+        b"+",
+        b";",
+        b",",
+        b'"',
+        b"_",
+        b"--x",
+        b"\r\n\r\n",
+        b"{}",
+        b"9" * 30,
+        b"-1",
+        b"1e9",
+        b"login",
+        b"Error",
+    ),
+)
+
+METHODS = ("GET", "POST", "PUT", "get", "", "POST\0")
+CONTENT_TYPES = (
+    b"application/x-www-form-urlencoded",
+    b"multipart/form-data; boundary=x",
+    b'multipart/form-data; boundary="x; y"',
+    b"multipart/form-data; boundary=",
+    b"application/json; charset=\xff",
+    b"",
+)
+
+Result = TypeVar("Result")
+
+each_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+
+
+def mutate(chance: random.Random, octets: bytes) -> bytes:
+    """One to four small misfortunes."""
+    for _ in range(chance.randint(1, 4)):
+        start = chance.randint(0, len(octets))
+        end = min(len(octets), start + chance.choice((0, 1, 1, 2, 8, 40)))
+        middle = chance.choice((b"", chance.choice(NASTY), octets[start:end] * 2, chance.randbytes(3)))
+        octets = octets[:start] + middle + octets[end:]
+    return octets
+
+
+def mutate_request(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    """A misfortune to the query, the body, and now and then the method or the content type."""
+    headers = request.headers
+    if chance.random() < 0.2:
+        headers = ((b"content-type", chance.choice(CONTENT_TYPES)),)
+    return msgspec.structs.replace(
+        request,
+        method=request.method if chance.random() < 0.9 else chance.choice(METHODS),
+        query=mutate(chance, request.query) if request.query else b"",
+        body=mutate(chance, request.body) if request.body or chance.random() < 0.1 else b"",
+        headers=headers,
+    )
+
+
+def golden_requests(dialect: Dialect, last_sign: str) -> list[HttpRequest]:
+    """The requests that golden conversations begin with: to our north half (`<`), or callbacks to us (`!`)."""
+    return [
+        case.steps[0].content
+        for case in cases_of(dialect)
+        if isinstance(case.steps[0].content, HttpRequest) and case.steps[-1].sign == last_sign
+    ]
+
+
+@each_dialect
+def test_no_request_breaks_the_north_half(dialect: Dialect) -> None:
+    """20,000 broken requests get 20,000 answers: status 200, short, one line of printable ASCII."""
+    chance, requests = random.Random(SEED), golden_requests(dialect, "<")
+    for _ in range(REQUESTS_COUNT):
+        request = mutate_request(chance, chance.choice(requests))
+        tickets = (Ticket(recipient="447700900002", reference="9001"),)
+        response = answer_north(dialect, request, ScriptedCentre(Accepted(tickets)))
+        assert isinstance(response, HttpResponse)
+        assert response.status == 200
+        assert re.fullmatch(rb"[ -~]{1,100}", response.body), request
+
+
+def answered(flow: Flow[HttpRequest, Reply, Result], reply: Reply) -> Result:
+    """What a south flow finds when its one request is answered so."""
+    return run(flow, lambda _: reply)
+
+
+def is_smsfox_success(body: bytes) -> bool:
+    return body.strip(b" \t\r\n") == b"01"
+
+
+def is_proovl_success(body: bytes) -> bool:
+    return (
+        re.match(rb'[ \t\r\n"]*(Sent|Queued|Delivered)[ \t\r"]*;[ \t\r"]*[0-9A-Za-z_.:-]{1,64}[ \t\r"]*(;|\n|$)', body)
+        is not None
+    )
+
+
+IS_SUCCESS: dict[str, Callable[[bytes], bool]] = {"smsfox": is_smsfox_success, "proovl": is_proovl_success}
+
+
+def broken_answers(dialect: Dialect, count: int) -> list[bytes]:
+    replies = [step.content for case in cases_of(dialect) for step in case.steps if step.sign == "<"]
+    bodies = [reply.body for reply in replies if isinstance(reply, HttpResponse)]
+    chance = random.Random(SEED)
+    return [b"", b"\0" * 100_000, b";" * 70_000] + [mutate(chance, chance.choice(bodies)) for _ in range(count)]
+
+
+@each_dialect
+def test_no_answer_of_a_carrier_is_taken_for_a_false_success(dialect: Dialect) -> None:
+    """5,000 broken answers to a submission: a verdict to each, and accepted only what says so plainly."""
+    for body in broken_answers(dialect, ANSWERS_COUNT):
+        flow = dialect.south.submit(upstream_of(dialect), SUBMISSION)
+        verdict = answered(flow, HttpResponse(body=body))
+        assert isinstance(verdict, Accepted | Refused | Uncertain)
+        assert not isinstance(verdict, Accepted) or IS_SUCCESS[dialect.name](body), body
+
+
+@each_dialect
+def test_no_answer_of_a_carrier_breaks_a_question(dialect: Dialect) -> None:
+    """5,000 broken answers to a query and to a balance: an outcome to each."""
+    for body in broken_answers(dialect, ANSWERS_COUNT):
+        reply = HttpResponse(body=body)
+        if dialect.south.query is not None:
+            flow = dialect.south.query(upstream_of(dialect), "9001", "447700900001")
+            assert isinstance(answered(flow, reply), Report | Refused | Uncertain)
+        if dialect.south.balance is not None:
+            balance = dialect.south.balance(upstream_of(dialect))
+            assert isinstance(answered(balance, reply), Balance | Refused | Uncertain)
+
+
+@each_dialect
+def test_no_status_but_2xx_is_a_success(dialect: Dialect) -> None:
+    """Whatever the body says, a status other than 2xx accepts nothing, and every status has a verdict."""
+    for status in range(100, 600):
+        flow = dialect.south.submit(upstream_of(dialect), SUBMISSION)
+        body = b"01" if dialect.name == "smsfox" else b"Sent;31;1"
+        verdict = answered(flow, HttpResponse(status=status, body=body))
+        assert isinstance(verdict, Accepted) == (200 <= status < 300)
+
+
+@each_dialect
+def test_no_callback_breaks_the_south_half(dialect: Dialect) -> None:
+    """5,000 broken callbacks are receipts, inbound messages or nothing."""
+    chance, requests = random.Random(SEED), golden_requests(dialect, "!")
+    for _ in range(CALLBACKS_COUNT):
+        request = mutate_request(chance, chance.choice(requests))
+        if dialect.south.receipt is not None:
+            assert isinstance(dialect.south.receipt(upstream_of(dialect), request), Receipt | None)
+        if dialect.south.inbound is not None:
+            assert isinstance(dialect.south.inbound(upstream_of(dialect), request), Inbound | None)

@@ -1,0 +1,244 @@
+"""Golden files: conversations between a client, a dialect and a message centre, one sign for each kind of step.
+
+    == smsfox 5.1 [S] a heading: the paragraph of the provider's facts, its evidence mark, what is shown
+    >  an HTTP request: request line, headers, empty line, body
+    ?  what a message centre is asked: a record's name and its fields as JSON
+    !  what it answers, likewise
+    <  an HTTP answer: status, headers, empty line, body; or `no answer`, or `no answer, certainly`
+    =  the answer that nearly all dialects give: 200, text/plain; charset=utf-8, and exactly this body
+
+Who speaks first and last tells the direction: `> ... <` is our north half, `? ... !` our south half, `? >` a callback
+that leaves us, `> !` one that reaches us. Bodies are bytes: line ends in the file do not count, `\\r`, `\\n`, `\\xE9`
+and `\\\\` are written out. Lines that begin with `#` are remarks.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from chappe.core.centre import (
+    Accepted,
+    Authenticate,
+    Balance,
+    Cancelled,
+    FetchBalance,
+    Query,
+    Refusal,
+    Refused,
+    Submit,
+    Ticket,
+    Uncertain,
+)
+from chappe.core.model import Inbound, Receipt, Report, Secret, Service, State, Submission
+from chappe.dialects.base import (
+    CallbackTarget,
+    Dialect,
+    Failure,
+    Flow,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    Reply,
+    Upstream,
+    plain,
+    run,
+)
+from dialects.centres import ACCOUNT, upstream_of
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+class Step(NamedTuple):
+    sign: str  # > ? ! <
+    content: object  # a record; or, of a question to the south half, its name and fields
+
+
+class Case(NamedTuple):
+    heading: str
+    steps: list[Step]
+
+
+def cases_of(dialect: Dialect) -> Iterator[Case]:
+    """Every conversation in the golden files of a dialect."""
+    for path in sorted((FOLDER / dialect.name).glob("*.golden")):
+        for part in re.split(r"^== ", path.read_text("utf-8"), flags=re.M)[1:]:
+            heading, _, lines = part.partition("\n")
+            yield Case(heading, list(read_steps(dialect, lines.split("\n"))))
+
+
+def read_steps(dialect: Dialect, lines: list[str]) -> Iterator[Step]:
+    spoken = [(line[0], line[2:]) for line in lines if line and not line.startswith("#")]
+    for sign, group in itertools.groupby(spoken, key=lambda line: line[0]):
+        content = [text for _, text in group]
+        match sign:
+            case ">":
+                yield Step(">", read_request(content))
+            case "<":
+                yield Step("<", read_reply(content))
+            case "=":
+                yield Step("<", plain("\n".join(content)))
+            case "?" | "!":
+                yield Step(sign, read_record(dialect, "".join(content)))
+            case _:
+                raise ValueError(f"no such sign: {sign}")
+
+
+# HTTP
+
+
+def read_request(lines: list[str]) -> HttpRequest:
+    (method, target, *_), headers, body = read_http(lines)
+    parts = urlsplit(target)
+    origin = f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+    query = parts.query.encode()
+    return HttpRequest(method=method, origin=origin, path=parts.path, query=query, headers=headers, body=body)
+
+
+def read_reply(lines: list[str]) -> Reply:
+    if lines[0].startswith("no answer"):
+        return Failure(is_certain=lines[0] == "no answer, certainly", detail="no answer")
+    (status, *_), headers, body = read_http(lines)
+    return HttpResponse(status=int(status), headers=headers, body=body)
+
+
+def read_http(lines: list[str]) -> tuple[list[str], Headers, bytes]:
+    head = list(itertools.takewhile(bool, lines))
+    body = b"".join(unescape(line) for line in lines[len(head) + 1 :])
+    headers = tuple(
+        (name.encode(), value.strip().encode()) for name, _, value in (line.partition(":") for line in head[1:])
+    )
+    return head[0].split(" "), headers, body
+
+
+ESCAPES = {b"\\r": b"\r", b"\\n": b"\n", b"\\\\": b"\\"}
+
+
+def unescape(line: str) -> bytes:
+    return re.sub(
+        rb"\\x([0-9A-F]{2})|\\[rn\\]",
+        lambda match: bytes.fromhex(match[1].decode()) if match[1] else ESCAPES[match[0]],
+        line.encode(),
+    )
+
+
+# Records
+
+
+def as_written(value: Any) -> object:
+    return value
+
+
+READ: dict[str, Callable[[Any], object]] = {
+    "recipients": tuple,
+    "tickets": lambda tickets: tuple(Ticket(**ticket) for ticket in tickets),
+    "secret": Secret,
+    "token": Secret,
+    "service": Service,
+    "state": State,
+    "reason": Refusal,
+}
+
+RECORDS: dict[str, Callable[..., object]] = {
+    kind.__name__: kind
+    for kind in (Accepted, Authenticate, Balance, Cancelled, Inbound, Query, Receipt, Refused, Report, Uncertain)
+} | {
+    "Account": lambda: ACCOUNT,
+    "FetchBalance": lambda: FetchBalance(ACCOUNT),
+    "None": lambda: None,
+}
+
+
+def read_record(dialect: Dialect, line: str) -> object:
+    name, _, written = line.partition(" ")
+    fields: dict[str, Any] = {
+        key: READ.get(key, as_written)(value) for key, value in json.loads(written or "{}").items()
+    }
+    if name == "Submit":
+        return Submit(ACCOUNT, Submission(**fields, counting=dialect.north.counting))
+    return RECORDS[name](**fields) if name in RECORDS else (name, fields)
+
+
+# The conversation, held again
+
+
+def replay(dialect: Dialect, steps: list[Step]) -> list[Step]:
+    """The same conversation with our halves in their places: what they were given, and what they said."""
+    match steps[0].sign, steps[-1].sign:
+        case ">", "<":
+            return replay_north(dialect, steps)
+        case "?", "!":
+            return replay_south(dialect, steps)
+        case "?", ">":
+            return [steps[0], Step(">", leave(dialect, *question(steps[0])))]
+        case _:
+            return [steps[0], Step("!", arrive(dialect, steps[0], steps[-1]))]
+
+
+def replay_north(dialect: Dialect, steps: list[Step]) -> list[Step]:
+    request = steps[0].content
+    assert isinstance(request, HttpRequest)
+    told, answers = [steps[0]], (step for step in steps if step.sign == "!")
+
+    def answer(call: object) -> Any:
+        step = next(answers)
+        told.extend((Step("?", call), step))
+        return step.content
+
+    response = run(dialect.north.paths[request.path](request), answer)
+    return [*told, Step("<", response)]
+
+
+def replay_south(dialect: Dialect, steps: list[Step]) -> list[Step]:
+    name, fields = question(steps[0])
+    upstream = upstream_of(dialect, url=fields.pop("url", ""))
+    told, answers = [steps[0]], (step for step in steps if step.sign == "<")
+
+    def answer(request: object) -> Any:
+        step = next(answers)
+        told.extend((Step(">", request), step))
+        return step.content
+
+    outcome = run(south_flow(dialect, upstream, name, fields), answer)
+    return [*told, Step("!", outcome)]
+
+
+def south_flow(
+    dialect: Dialect, upstream: Upstream, name: str, fields: dict[str, Any]
+) -> Flow[HttpRequest, Reply, Any]:
+    south = dialect.south
+    match name:
+        case "submit":
+            return south.submit(upstream, Submission(**fields))
+        case "query":
+            assert south.query is not None
+            return south.query(upstream, **fields)
+        case _:
+            assert south.balance is not None
+            return south.balance(upstream)
+
+
+def leave(dialect: Dialect, name: str, fields: dict[str, Any]) -> HttpRequest:
+    token = Secret(fields["target"].pop("token", ""))
+    target = CallbackTarget(**fields["target"], token=token)
+    if name == "receipt":
+        return dialect.north.receipt(target, Report(**(fields["report"] | {"state": State(fields["report"]["state"])})))
+    assert dialect.north.inbound is not None
+    return dialect.north.inbound(target, Inbound(**fields["inbound"]))
+
+
+def arrive(dialect: Dialect, step: Step, expected: Step) -> Receipt | Inbound | None:
+    request, upstream = step.content, upstream_of(dialect)
+    assert isinstance(request, HttpRequest)
+    receipt = dialect.south.receipt(upstream, request) if dialect.south.receipt else None
+    inbound = dialect.south.inbound(upstream, request) if dialect.south.inbound else None
+    return inbound if isinstance(expected.content, Inbound) else receipt or inbound
+
+
+def question(step: Step) -> tuple[str, dict[str, Any]]:
+    assert isinstance(step.content, tuple)
+    name, fields = step.content
+    return name, dict(fields)

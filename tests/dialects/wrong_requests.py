@@ -1,0 +1,220 @@
+"""Requests that must be refused, and the exact answer to each: data for every test that has a gateway to ask.
+
+The rows hold for the whole gateway, set up as in WORLD (the form of a gateway file). Where a request is wrong in
+several ways, its name says so, and the answer shows which check comes first.
+"""
+
+from typing import NamedTuple
+from urllib.parse import quote_plus
+
+from chappe.dialects.base import FORM_HEADERS, Headers, HttpRequest, HttpResponse, plain
+
+WORLD = """
+[[carrier]]
+name = "sim"
+kind = "simulated"
+
+[[route]]
+prefix = "44"
+carriers = ["sim"]
+price = "0.0100"
+
+[[account]]
+name = "alice"
+password = "correct horse"
+balance = "100.00"
+senders = ["ACME"]
+numbers = ["447700900001"]
+
+[[account]]
+name = "broke"
+password = "battery staple"
+balance = "0.00"
+senders = ["ACME"]
+numbers = ["447700900003"]
+"""
+
+
+class WrongRequest(NamedTuple):
+    """One row: which dialect, what is wrong, the request, and what must come back."""
+
+    dialect: str
+    name: str
+    request: HttpRequest
+    response: HttpResponse
+
+
+Fields = dict[str, str | bytes]
+MULTIPART: Headers = ((b"content-type", b"multipart/form-data; boundary=x"),)
+JSON: Headers = ((b"content-type", b"application/json"),)
+
+
+def form(fields: Fields, more: str = "") -> bytes:
+    """The fields as a form; `more` is put behind it as it is."""
+    return "&".join(f"{name}={quote_plus(value)}" for name, value in fields.items()).encode() + more.encode()
+
+
+def multipart(fields: Fields) -> bytes:
+    parts = (
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value!s}\r\n' for name, value in fields.items()
+    )
+    return ("".join(parts) + "--x--\r\n").encode()
+
+
+def post(path: str, body: bytes, headers: Headers = FORM_HEADERS, method: str = "POST") -> HttpRequest:
+    return HttpRequest(method=method, path=path, headers=headers, body=body)
+
+
+def without(fields: Fields, name: str) -> Fields:
+    return {key: value for key, value in fields.items() if key != name}
+
+
+def numbers(count: int) -> str:
+    return ",".join(str(447_700_000_000 + index) for index in range(count))
+
+
+# SMSFox: the code, what is wrong, and the request
+
+FOX: Fields = {"login": "alice", "pwd": "correct horse", "phones": "447700900002", "msg": "Hello", "sender": "ACME"}
+FOX_BROKE: Fields = FOX | {"login": "broke", "pwd": "battery staple"}
+
+
+def fox(more: str = "", **changed: str | bytes) -> HttpRequest:
+    return post("/en/api/", form(FOX | changed, more))
+
+
+SMSFOX_ROWS: list[tuple[str, str, HttpRequest]] = [
+    ("03", "nothing at all", post("/en/api/", b"")),
+    ("03", "no login", post("/en/api/", form(without(FOX, "login")))),
+    ("03", "no password", post("/en/api/", form(without(FOX, "pwd")))),
+    ("03", "an unknown account", fox(login="nobody")),
+    ("03", "a wrong password", fox(pwd="wrong horse")),
+    ("03", "the right password, then another: the last counts", fox("&pwd=wrong")),
+    ("03", "a password in another charset", fox(pwd=b"correct\xa0horse")),
+    ("03", "a password with a NUL behind it", fox(pwd="correct horse\0")),
+    ("03", "a JSON body", post("/en/api/", b'{"login": "alice", "pwd": "correct horse"}', JSON)),
+    ("03", "a form in UTF-16", post("/en/api/", form(FOX).decode().encode("utf-16"))),
+    (
+        "03",
+        "multipart without its boundary",
+        post("/en/api/", multipart(FOX), ((b"content-type", b"multipart/form-data"),)),
+    ),
+    ("03", "wrong in every way", fox(login="nobody", phones="x", msg="", sender="\0")),
+    ("02", "the method PUT", post("/en/api/", form(FOX), method="PUT")),
+    ("02", "the method DELETE", HttpRequest(method="DELETE", path="/api", query=form(FOX))),
+    ("02", "no phones", post("/en/api/", form(without(FOX, "phones")))),
+    ("02", "nothing between the separators", fox(phones=" , ; ")),
+    ("02", "no text", post("/en/api/", form(without(FOX, "msg")))),
+    ("02", "an empty text", fox(msg="")),
+    ("02", "a text, then an empty one: the last counts", fox("&msg=")),
+    ("02", "801 characters", fox(msg="a" * 801)),
+    ("02", "801 characters that are none of ASCII", fox(msg="й" * 801)),
+    ("02", "801 characters as multipart", post("/en/api/", multipart(FOX | {"msg": "a" * 801}), MULTIPART)),
+    ("02", "an id of 65 characters", fox(id="1" * 65)),
+    ("02", "10,001 phones", fox(phones=numbers(10_001))),
+    ("02", "100,000 phones", fox(phones=numbers(100_000))),
+    ("02", "a body of 10 MiB", fox(msg="a" * (10 << 20))),
+    ("02", "801 characters, to no number", fox(msg="a" * 801, phones="12")),
+    ("04", "a number of two digits", fox(phones="12")),
+    ("04", "a number of 16 digits", fox(phones="4477009000021234")),
+    ("04", "a number of letters", fox(phones="nobody")),
+    ("04", "a number of Arabic digits", fox(phones="٤٤٧٧٠٠٩٠٠٠٠٢")),
+    ("04", "a number of bytes that are no text", fox(phones=b"\xff\xfe\x81")),
+    ("04", "a number with a NUL inside", fox(phones="447700\0900002")),
+    ("04", "one number that is good and one that is not", fox(phones="447700900002,12")),
+    ("04", "a bad number, from a sender that is not allowed", fox(phones="12", sender="BANK")),
+    ("06", "a sender that is not the account's", fox(sender="BANK")),
+    ("06", "a sender that is too long for any", fox(sender="ACME ACME ACME")),
+    ("06", "a number of another account as sender", fox(sender="447700900003")),
+    ("06", "a sender that is not allowed, to a country without a route", fox(sender="BANK", phones="390612345678")),
+    ("07", "a country without a route", fox(phones="390612345678")),
+    ("07", "one number with a route and one without", fox(phones="447700900002;390612345678")),
+    ("07", "a country without a route, and no money", post("/en/api/", form(FOX_BROKE | {"phones": "390612345678"}))),
+    ("05", "no money", post("/en/api/", form(FOX_BROKE))),
+    ("05", "enough money for one segment, to 10,000 phones of two", fox(phones=numbers(10_000), msg="a" * 161)),
+]
+
+# Proovl: the line, what is wrong, and the request
+
+PRO: Fields = {
+    "user": "alice",
+    "token": "correct horse",
+    "route": "1",
+    "from": "447700900001",
+    "to": "447700900002",
+    "text": "Hello",
+}
+PRO_BROKE: Fields = PRO | {"user": "broke", "token": "battery staple", "from": "447700900003"}
+
+
+def pro(more: str = "", **changed: str | bytes) -> HttpRequest:
+    return post("/api/send.php", form(PRO | {name.rstrip("_"): value for name, value in changed.items()}, more))
+
+
+def pro_broke(**changed: str | bytes) -> HttpRequest:
+    return post("/api/send.php", form(PRO_BROKE | changed))
+
+
+def check(**fields: str | bytes) -> HttpRequest:
+    return ask("/api/check.php", **fields)
+
+
+def ask(path: str, **fields: str | bytes) -> HttpRequest:
+    return HttpRequest(method="GET", path=path, query=form(dict(fields)))
+
+
+PROOVL_ROWS: list[tuple[str, str, HttpRequest]] = [
+    ("Error;Authorization error", "nothing at all", post("/api/send.php", b"")),
+    ("Error;Authorization error", "no user", post("/api/send.php", form(without(PRO, "user")))),
+    ("Error;Authorization error", "no token", post("/api/send.php", form(without(PRO, "token")))),
+    ("Error;Authorization error", "an unknown user", pro(user="nobody")),
+    ("Error;Authorization error", "a wrong token", pro(token="wrong horse")),
+    ("Error;Authorization error", "the right token, then another: the last counts", pro("&token=wrong")),
+    ("Error;Authorization error", "a token in another charset", pro(token=b"correct\xa0horse")),
+    ("Error;Authorization error", "a JSON body", post("/api/send.php", b'{"user": "alice"}', JSON)),
+    ("Error;Authorization error", "a form in UTF-16", post("/api/send.php", form(PRO).decode().encode("utf-16"))),
+    ("Error;Authorization error", "wrong in every way", pro(user="nobody", to="x", from_="", text="", route="9")),
+    ("Error;Authorization error", "the method PUT", post("/api/send.php", form(PRO), method="PUT")),
+    ("Error;Invalid number", "no receiver", post("/api/send.php", form(without(PRO, "to")))),
+    ("Error;Invalid number", "nothing between the commas", pro(to=" , ,")),
+    ("Error;Invalid number", "a number of two digits", pro(to="12")),
+    ("Error;Invalid number", "a number of 16 digits", pro(to="4477009000021234")),
+    ("Error;Invalid number", "a number of letters", pro(to="nobody")),
+    ("Error;Invalid number", "numbers split by a semicolon", pro(to="447700900002;447700900004")),
+    ("Error;Invalid number", "a number of bytes that are no text", pro(to=b"\xff\xfe\x81")),
+    ("Error;Invalid number", "one number that is good and one that is not", pro(to="447700900002,12")),
+    ("Error;Invalid number", "a bad number, from a sender that is not allowed", pro(to="12", from_="447700900003")),
+    ("Error;Invalid number", "10,001 receivers", pro(to=numbers(10_001))),
+    ("Error;Invalid request", "100,000 receivers", pro(to=numbers(100_000))),
+    ("Error;Invalid request", "a body of 10 MiB", pro(text="a" * (10 << 20))),
+    ("Error;Invalid sender", "no sender", post("/api/send.php", form(without(PRO, "from")))),
+    ("Error;Invalid sender", "a blank as sender", pro(from_=" ")),
+    ("Error;Invalid sender", "a number of another account as sender", pro(from_="447700900003")),
+    ("Error;Invalid sender", "a name that is not the account's", pro(from_="BANK")),
+    ("Error;Empty text", "no text", post("/api/send.php", form(without(PRO, "text")))),
+    ("Error;Empty text", "an empty text", pro(text="")),
+    ("Error;Empty text", "a text, then an empty one: the last counts", pro("&text=")),
+    ("Error;Text too long", "a text of more than 255 parts", pro(text="a" * 40_000)),
+    ("Error;Invalid route", "a route that does not exist", pro(route="3")),
+    ("Error;Invalid route", "a route in words", pro(route="standard")),
+    ("Error;Invalid route", "a country without a route", pro(to="390612345678")),
+    ("Error;Invalid route", "a country without a route, and no money", pro_broke(to="390612345678")),
+    ("Error;Insufficient balance", "no money", pro_broke()),
+    ("Error;Message not found", "check: nothing at all", check()),
+    ("Error;Message not found", "check: no phone", check(id="9001")),
+    ("Error;Message not found", "check: no id", check(phone="447700900001")),
+    ("Error;Message not found", "check: an unknown id", check(id="9001", phone="447700900001")),
+    ("Error;Message not found", "check: an id in hexadecimal", check(id="0x2329", phone="447700900001")),
+    ("Error;Message not found", "check: an id below zero", check(id="-1", phone="447700900001")),
+    ("Error;Message not found", "check: an id beyond 63 bits", check(id=str(2**63), phone="447700900001")),
+    ("Error;Message not found", "check: an id in Arabic digits", check(id="٩٠٠١", phone="447700900001")),
+    ("Error;Message not found", "check: an id of 1,000 digits", check(id="9" * 1000, phone="447700900001")),
+    ("Error;Authorization error", "balance: nothing at all", ask("/api/balance.php")),
+    ("Error;Authorization error", "balance: a wrong token", ask("/api/balance.php", user="alice", token="wrong")),
+]
+
+WRONG_REQUESTS: list[WrongRequest] = [
+    WrongRequest(dialect, name, request, plain(body))
+    for dialect, rows in (("smsfox", SMSFOX_ROWS), ("proovl", PROOVL_ROWS))
+    for body, name, request in rows
+]
