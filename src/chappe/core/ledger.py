@@ -1,17 +1,19 @@
-"""Money as integers, moved between purses, never edited: every entry takes from one purse and gives the same to another.
+"""Money as integers, moved between purses, never edited: what an entry takes from one purse it gives to another.
 
 Each account has two purses, `available` and `reserved`; the house has `funding` (what customers paid in) and `revenue`
 (what they spent). An entry is one row with a debit and a credit side, so all purses together are always zero. A
 message's entries are keyed by (message, phase), and post and void share a phase: the database refuses a second one.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 from msgspec import Struct
 
 MICROS = 1_000_000
+PLACES = 6
+AMOUNT = re.compile(r"([+-]?)([0-9]{1,30})(?:\.([0-9]{1,30}))?")
 AMOUNT_MAX_MICROS = 10**15  # a thousand million of any currency; keeps sums far from 63 bits
 
 
@@ -91,16 +93,17 @@ def purses_of(entries: Iterable[Entry]) -> dict[tuple[int, Purse], int]:
 
 
 def parse_micros(text: str) -> int:
-    """`"0.0100"` as 10,000 micros. ValueError where it is no plain decimal, has more than six places, or is out of range."""
-    try:
-        amount = Decimal(text.strip()) * MICROS
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not an amount of money such as 0.0100") from None
-    if not amount.is_finite() or amount != amount.to_integral_value():
+    """`"0.0100"` as 10,000 micros. ValueError where it is no plain decimal, has over six places, or is out of range."""
+    match = AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not an amount of money such as 0.0100")
+    sign, whole, fraction = match.group(1), match.group(2), (match.group(3) or "").rstrip("0")
+    if len(fraction) > PLACES:
         raise ValueError(f"{text!r} has more than six decimal places")
-    if abs(amount) > AMOUNT_MAX_MICROS:
+    amount_micros = int(whole + fraction.ljust(PLACES, "0"))
+    if amount_micros > AMOUNT_MAX_MICROS:
         raise ValueError(f"{text!r} is out of range")
-    return int(amount)
+    return -amount_micros if sign == "-" else amount_micros
 
 
 def format_micros(amount_micros: int, places_min: int = 2) -> str:

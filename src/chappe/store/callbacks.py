@@ -1,4 +1,4 @@
-"""Callbacks are rows: written with the change they tell of, claimed with their next time already set, closed by a result.
+"""Callbacks are rows: written with the change they tell of, claimed with the next time already set, closed by a result.
 
 A new callback is born claimed by the node that writes it, which will make the first attempt at once; should that node
 die, the row comes due again like any other.
@@ -56,6 +56,7 @@ class CallbackResult(Struct, frozen=True, kw_only=True):
     due_ms: int
     status: int = 0
     detail: str = ""
+    is_tried: bool = True  # False where the attempt was put off unmade: it does not count
 
 
 class DisabledUrl(Struct, frozen=True):
@@ -130,6 +131,7 @@ class Callbacks:
             due_ms=BigInteger,
             status=BigInteger,
             detail=Text,
+            tries=BigInteger,
         )
         self._record = Prepared(
             database,
@@ -144,6 +146,7 @@ class Callbacks:
                 due_ms=results.c.due_ms,
                 status=results.c.status,
                 detail=results.c.detail,
+                attempt=callback.c.attempt - 1 + results.c.tries,
                 node_id=0,
             ),
             results,
@@ -195,11 +198,11 @@ class Callbacks:
             for one in claims
         ]
 
-    def record_many(
-        self, transaction: Transaction, results: Sequence[CallbackResult], is_repeat: bool
-    ) -> list[None]:
+    def record_many(self, transaction: Transaction, results: Sequence[CallbackResult], is_repeat: bool) -> list[None]:
         """Close attempts; a result whose attempt is no longer the latest changes nothing."""
-        rows = [(one.id, one.attempt, one.state, one.due_ms, one.status, one.detail) for one in results]
+        rows = [
+            (one.id, one.attempt, one.state, one.due_ms, one.status, one.detail, int(one.is_tried)) for one in results
+        ]
         transaction.run(self._record, rows)
         return [None] * len(results)
 

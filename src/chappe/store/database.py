@@ -36,7 +36,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.base import Executable
 
 try:
-    from pysqlite3 import dbapi2 as sqlite_driver
+    from pysqlite3 import dbapi2 as sqlite_driver  # type: ignore[import-untyped,unused-ignore]
 
     HAS_CURRENT_SQLITE = True
 except ImportError:  # no wheel for this machine; `chappe check` says so
@@ -54,7 +54,8 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """Nothing was kept: the database is away, full or busy. The same call may work later."""
+    """The database is away, full or busy: nothing was kept, unless it went away in the very moment of the commit. The
+    same call, under the same ids, may work later."""
 
 
 class StoreBroken(StoreError):
@@ -88,9 +89,7 @@ class Batch:
         return select(*fields).select_from(func.json_each(bindparam("batch"))).subquery("batch")
 
     def _array_table(self) -> FromClause:
-        arrays = [
-            cast(bindparam(f"batch_{i}"), postgresql.ARRAY(kind)) for i, kind in enumerate(self._kinds.values())
-        ]
+        arrays = [cast(bindparam(f"batch_{i}"), postgresql.ARRAY(kind)) for i, kind in enumerate(self._kinds.values())]
         columns: list[ColumnElement[Any]] = [column(name, kind) for name, kind in self._kinds.items()]
         unnested = func.unnest(*arrays).table_valued(*columns)
         return unnested.render_derived(name="batch")
@@ -128,9 +127,7 @@ class Transaction:
         rows: list[Row] = self._cursor.fetchall()
         return rows
 
-    def run(
-        self, prepared: Prepared, batch: Sequence[Sequence[object]] | None = None, /, **parameters: object
-    ) -> int:
+    def run(self, prepared: Prepared, batch: Sequence[Sequence[object]] | None = None, /, **parameters: object) -> int:
         """Run a statement and tell how many rows it touched."""
         self._execute(prepared, batch, parameters)
         count: int = self._cursor.rowcount
@@ -156,11 +153,12 @@ class Database:
                 f"database {self.url.get_backend_name()!r} is not supported: use sqlite:///FILE or postgresql://..."
             )
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgresql_engine()
-        self.dialect = sqlite.dialect(paramstyle="named") if self.is_sqlite else postgresql.psycopg.dialect()
+        self.dialect = sqlite.dialect(paramstyle="named") if self.is_sqlite else postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
         driver: Any = sqlite_driver if self.is_sqlite else psycopg
         self.errors: type[Exception] = driver.Error
         self._driver = driver
         self._readers = threading.local()
+        self._reading: list[Connection] = []
 
     def _sqlite_engine(self) -> Engine:
         # NullPool: a connection belongs to whoever opened it; the writer and the readers each keep their own.
@@ -173,7 +171,7 @@ class Database:
 
         @event.listens_for(engine, "connect")
         def configure(connection: Any, _record: object) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
+            keep_log_ahead(connection)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
             connection.execute("PRAGMA temp_store=MEMORY")
@@ -209,23 +207,43 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """One consistent view, that never waits for the writer. The connection is kept for the thread's next question."""
+        """One consistent view that never waits for the writer. The connection is kept for the thread's next one."""
         connection = getattr(self._readers, "connection", None)
         if connection is None:
             connection = self._readers.connection = Connection(self)
+            self._reading.append(connection)
         with connection.transaction(is_reading=True) as transaction:
             yield transaction
 
-    def classify(self, error: Exception) -> StoreError | None:
-        """What a driver's error means for everybody who was waiting; None where only one item is to blame."""
-        words = str(error).lower()
+    def close_readers(self) -> None:
+        """Close what `reading` keeps open, once no thread is reading any more."""
+        for connection in self._reading:
+            connection.close()
+
+    def classify(self, error: Exception) -> StoreError:
+        """What a driver's error means: for everybody who was waiting, or (a plain StoreError) for one guilty item."""
+        words = str(error).partition("\n")[0]  # PostgreSQL's further lines quote values
         if self.is_sqlite:
             if "fsync" in str(getattr(error, "sqlite_errorname", "")).lower():
                 return StoreBroken(words)
             if isinstance(error, self._driver.OperationalError):
                 return StoreUnavailable(words)
-            return None
-        return StoreUnavailable(words.partition("\n")[0]) if isinstance(error, psycopg.OperationalError) else None
+            return StoreError(words)
+        return StoreUnavailable(words) if isinstance(error, psycopg.OperationalError) else StoreError(words)
+
+
+def keep_log_ahead(connection: Any) -> None:
+    """Switch to the write-ahead log. SQLite refuses this at once while another process does the same, so wait here."""
+    pause = threading.Event()
+    for _ in range(BUSY_TIMEOUT_S * 100):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite_driver.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            pause.wait(0.01)
+    raise StoreUnavailable("the database is locked")
 
 
 class Connection:
@@ -245,12 +263,14 @@ class Connection:
         try:
             if self._database.is_sqlite:
                 raw.execute("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+            elif is_reading:
+                raw.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield Transaction(raw)
             raw.commit()
         except BaseException as error:
             self._roll_back()
             if isinstance(error, self._database.errors):
-                raise self._database.classify(error) or error from error
+                raise self._database.classify(error) from error
             raise
 
     def _open(self) -> Any:
@@ -276,5 +296,3 @@ class Connection:
         if raw is not None:
             with contextlib.suppress(Exception):
                 raw.close()
-
-

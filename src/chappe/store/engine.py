@@ -5,6 +5,7 @@ Each verb below takes one item and answers after the commit that holds it; many 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -12,7 +13,7 @@ from typing import TypeVar
 from chappe.core.model import Message
 from chappe.store.callbacks import CallbackClaim, CallbackResult, Callbacks, DisabledUrl, DueCallback, Plan
 from chappe.store.configuration import Configuration
-from chappe.store.database import Database, StoreBroken, Transaction
+from chappe.store.database import Database, StoreBroken, StoreUnavailable, Transaction
 from chappe.store.figures import Figures
 from chappe.store.group_commit import GroupCommit, Verb
 from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages
@@ -66,7 +67,7 @@ class Store:
         """Take back what still waits of a submission; how many messages that were."""
         return self._commits.put(self._cancel, item)
 
-    def expire(self, item: Expiry) -> Future[Sequence[DueCallback]]:
+    def expire(self, item: Expiry) -> Future[list[DueCallback]]:
         """Close what ran out of time; the callbacks now due."""
         return self._commits.put(self._expire, item)
 
@@ -105,7 +106,9 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.ask, question)
 
     def ask(self, question: Callable[[Transaction], Result]) -> Result:
-        """The same in the calling thread."""
+        """The same in the calling thread. A connection that was lost since the last question is made anew."""
+        with contextlib.suppress(StoreUnavailable), self.database.reading() as transaction:
+            return question(transaction)
         with self.database.reading() as transaction:
             return question(transaction)
 
@@ -120,7 +123,10 @@ class Store:
         for one, messages in zip(expiries, closed, strict=True):
             changes = [(each, each.state) for each in messages]
             announced = self._callbacks.announce(transaction, changes, one.now_ms)
-            results.append([each for callbacks in announced.values() for each in callbacks])
+            overtaken = self._receipts.meet_overtaken(transaction, one.now_ms, one.count_max)
+            results.append(
+                [each for told in (announced, overtaken) for callbacks in told.values() for each in callbacks]
+            )
             self._receipts.forget(transaction, one.now_ms)
         return results
 
@@ -139,11 +145,7 @@ class Store:
         those whose lease has lapsed. Tells how many messages are doubtful because of it."""
         with self.database.transaction() as transaction:
             self.nodes.register(transaction, node_id, name)
-            dead = (
-                self.nodes.fence_others(transaction, node_id)
-                if is_alone
-                else self.nodes.fence_lapsed(transaction)
-            )
+            dead = self.nodes.fence_others(transaction, node_id) if is_alone else self.nodes.fence_lapsed(transaction)
             self.node.id = node_id
             return self._free(transaction, dead, now_ms)
 
@@ -161,11 +163,9 @@ class Store:
             self._free(transaction, [self.node.id], now_ms)
 
     def _free(self, transaction: Transaction, node_ids: Sequence[int], now_ms: int) -> int:
-        doubtful_count = 0
         for node_id in node_ids:
-            doubtful_count += self._outbox.free(transaction, node_id)
             self._callbacks.release(transaction, node_id, now_ms)
-        return doubtful_count
+        return self._outbox.free(transaction)
 
     def start(self) -> None:
         self._commits.start()
@@ -175,6 +175,7 @@ class Store:
         self._commits.stop()
         if self._readers is not None:
             self._readers.shutdown()
+        self.database.close_readers()
 
     def commit_once(self) -> int:
         """One round of the group commit in the calling thread (stores without threads)."""

@@ -1,8 +1,8 @@
 """Group commit: everybody who is waiting is written in one transaction and told together.
 
 Callers put an item under a verb and get a future. A round takes everything that is waiting, runs each verb once over
-all its items, commits once, and answers all. If the transaction fails through the fault of one item, the items are
-run one by one, so that only the guilty one fails; if the database is away, all are told so and nothing was kept.
+all its items, commits once, and answers all. If the transaction fails through the fault of one item, it is halved
+until that one stands alone, so that only the guilty one fails; if the database is away, all are told so.
 
 In the gateway a writer thread runs the rounds; tests run them by hand.
 """
@@ -43,6 +43,7 @@ class GroupCommit:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
+        self._broken: StoreBroken | None = None  # once set, nothing is written or acknowledged any more
         self.on_broken: Callable[[StoreBroken], None] | None = None
         self.before_commit: Callable[[], None] | None = None  # where the simulator strikes
         self.rounds_count = 0
@@ -97,50 +98,49 @@ class GroupCommit:
             return []
         self.rounds_count += 1
         self.items_count += len(taken)
-        by_verb: dict[Verb[Any, Any], list[Waiting]] = {}
-        for waiting in taken:
-            by_verb.setdefault(waiting[0], []).append(waiting)
-        groups = [by_verb[verb] for verb in sorted(by_verb, key=lambda verb: verb.rank)]
-        try:
-            return self._commit(groups, is_repeat=False)
-        except StoreBroken as error:
-            return self._broken(taken, error)
-        except StoreUnavailable:
-            return self._repeat(groups, taken)
-        except Exception:
-            return [settled for waiting in taken for settled in self._alone(waiting)]
+        return self._write(sorted(taken, key=lambda waiting: waiting[0].rank), is_repeat=False)
 
-    def _commit(self, groups: Sequence[Sequence[Waiting]], *, is_repeat: bool) -> list[Settled]:
+    def _write(self, items: Sequence[Waiting], *, is_repeat: bool) -> list[Settled]:
+        """Commit items together, or find out which of them cannot be; answers for all of them."""
+        if self._broken is not None:
+            return answer_all(items, self._broken)
+        try:
+            return self._commit(items, is_repeat)
+        except StoreBroken as error:
+            self._stop_for_good(error)
+            return answer_all(items, error)
+        except StoreUnavailable as error:
+            if is_repeat:
+                return answer_all(items, error)
+            # Once more, on a new connection if need be: the commit whose answer was lost may have happened.
+            return self._write(items, is_repeat=True)
+        except Exception as error:
+            if len(items) == 1:
+                return answer_all(items, error)
+            middle = len(items) // 2
+            return self._write(items[:middle], is_repeat=is_repeat) + self._write(items[middle:], is_repeat=is_repeat)
+
+    def _commit(self, items: Sequence[Waiting], is_repeat: bool) -> list[Settled]:
         settled: list[Settled] = []
+        by_verb: dict[Verb[Any, Any], list[Waiting]] = {}
+        for waiting in items:
+            by_verb.setdefault(waiting[0], []).append(waiting)
         with self._connection.transaction() as transaction:
-            for group in groups:
-                results = group[0][0].run_many(transaction, [item for _, item, _ in group], is_repeat)
+            for verb, group in by_verb.items():
+                results = verb.run_many(transaction, [item for _, item, _ in group], is_repeat)
                 settled += zip((future for _, _, future in group), results, strict=True)
             if self.before_commit is not None:
                 self.before_commit()
         return settled
 
-    def _repeat(self, groups: Sequence[Sequence[Waiting]], taken: Sequence[Waiting]) -> list[Settled]:
-        """Once more on a new connection: the commit whose answer was lost may have happened."""
-        try:
-            return self._commit(groups, is_repeat=True)
-        except StoreBroken as error:
-            return self._broken(taken, error)
-        except Exception as error:
-            refusal = error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error))
-            return [(future, refusal) for _, _, future in taken]
-
-    def _alone(self, waiting: Waiting) -> list[Settled]:
-        try:
-            return self._commit([[waiting]], is_repeat=False)
-        except Exception as error:
-            return [(waiting[2], error)]
-
-    def _broken(self, taken: Sequence[Waiting], error: StoreBroken) -> list[Settled]:
-        self._is_stopping = True
+    def _stop_for_good(self, error: StoreBroken) -> None:
+        self._broken = error
         if self.on_broken is not None:
             self._loop.call_soon_threadsafe(self.on_broken, error)
-        return [(future, error) for _, _, future in taken]
+
+
+def answer_all(items: Sequence[Waiting], error: Exception) -> list[Settled]:
+    return [(future, error) for _, _, future in items]
 
 
 def settle(settled: Sequence[Settled]) -> None:

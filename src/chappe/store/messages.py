@@ -162,6 +162,17 @@ class Messages:
             .values(state=constant(State.CANCELLED.value), final_ms=bindparam("now"))
             .returning(message.c.id, message.c.account_id, message.c.price_micros),
         )
+        self._cancelled = Prepared(
+            database,
+            select(message.c.id).where(
+                message.c.id >= bindparam("submission"),
+                message.c.id < bindparam("submission") + bindparam("span", type_=BigInteger),
+                message.c.submission_id == bindparam("submission"),
+                message.c.account_id == bindparam("account"),
+                message.c.state == constant(State.CANCELLED.value),
+                message.c.final_ms == bindparam("now"),
+            ),
+        )
         self._expire = Prepared(
             database,
             update(message)
@@ -191,9 +202,7 @@ class Messages:
             .returning(*MESSAGE_COLUMNS),
         )
 
-    def accept_many(
-        self, transaction: Transaction, acceptances: Sequence[Acceptance], is_repeat: bool
-    ) -> list[bool]:
+    def accept_many(self, transaction: Transaction, acceptances: Sequence[Acceptance], is_repeat: bool) -> list[bool]:
         """Keep submissions with their reservations, in the order asked; False where the money does not reach.
 
         Raises StoreError where an id is taken by another message (the caller makes new ids).
@@ -233,21 +242,20 @@ class Messages:
         """Cancel what has not been sent yet and give its money back; tells how many messages that were."""
         counts = []
         for one in cancellations:
-            rows = transaction.rows(
-                self._cancel,
-                submission=one.submission_id,
-                span=RECIPIENTS_MAX,
-                account=one.account_id,
-                now=one.now_ms,
-            )
+            which = {
+                "submission": one.submission_id,
+                "span": RECIPIENTS_MAX,
+                "account": one.account_id,
+                "now": one.now_ms,
+            }
+            earlier = transaction.rows(self._cancelled, **which) if is_repeat else []
+            rows = transaction.rows(self._cancel, **which)
             voids = [entry(Kind.VOID, message_id, account_id, price) for message_id, account_id, price in rows]
             self._ledger.write(transaction, voids, one.now_ms)
-            counts.append(len(rows))
+            counts.append(len(earlier) + len(rows))
         return counts
 
-    def expire_many(
-        self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool
-    ) -> list[list[Message]]:
+    def expire_many(self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool) -> list[list[Message]]:
         """Close messages that waited beyond their validity (money back), and sent ones whose receipt never came
         (`unknown`; the carrier took them, so the money stays). Returns them in their new state."""
         closed = []

@@ -34,12 +34,10 @@ class Nodes:
         self._renew = Prepared(
             database, update(node).where(node.c.id == bindparam("which")).values(lease_until_ms=until)
         )
-        lapsed = delete(node).where(node.c.lease_until_ms < now_ms).returning(node.c.id)
+        lapsed = delete(node).where(node.c.lease_until_ms <= now_ms).returning(node.c.id)
         self._lapsed = Prepared(database, lapsed)
         self._strike = Prepared(database, delete(node).where(node.c.id == bindparam("which")))
-        self._others = Prepared(
-            database, delete(node).where(node.c.id != bindparam("which")).returning(node.c.id)
-        )
+        self._others = Prepared(database, delete(node).where(node.c.id != bindparam("which")).returning(node.c.id))
 
     def register(self, transaction: Transaction, node_id: int, name: str, lease_s: float = LEASE_S) -> None:
         transaction.run(self._register, new_id=node_id, named=name, lease_ms=int(lease_s * 1000))

@@ -1,19 +1,20 @@
-"""Receipts meet their messages by the carrier's reference; those that come too early are parked until their message is sent."""
+"""Receipts meet their messages by the carrier's reference; those that come too early are parked until then."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Text, bindparam, delete, select, update
+from sqlalchemy import BigInteger, Text, bindparam, delete, select, tuple_, update
 
 from chappe.core.ledger import Kind, entry
 from chappe.core.lifecycle import FINAL, after_receipt, combined
 from chappe.core.model import Message, State
 from chappe.store.callbacks import Callbacks, DueCallback
-from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction
+from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction, constant
 from chappe.store.messages import MESSAGE_COLUMNS, STATES, message_of
 from chappe.store.money import Ledger
 from chappe.store.schema import carrier_reference, message, parked_receipt
 
+NOT_A_SEGMENT = constant(0)
 PARKED_KEPT_S = 7 * 24 * 3600
 
 
@@ -54,6 +55,7 @@ class Receipts:
             )
             .join_from(said.table, carrier_reference, is_said)
             .join(message, message.c.id == carrier_reference.c.message_id)
+            .order_by(message.c.id)  # nodes that lock the same messages do so in the same order
             .with_for_update(of=message),
             said,
         )
@@ -65,24 +67,31 @@ class Receipts:
             .values(state=changes.c.state, final_ms=changes.c.final_ms, detail=changes.c.detail, node_id=0),
             changes,
         )
-        self._mark_segment = Prepared(
+        parts = Batch(database, message_id=BigInteger)
+        self._parts = Prepared(
+            database,
+            select(
+                carrier_reference.c.message_id,
+                carrier_reference.c.carrier_id,
+                carrier_reference.c.reference,
+                carrier_reference.c.state,
+            )
+            .join_from(parts.table, carrier_reference, carrier_reference.c.message_id == parts.c.message_id)
+            .where(carrier_reference.c.segment > NOT_A_SEGMENT),
+            parts,
+        )
+        marks = Batch(database, carrier_id=BigInteger, reference=Text, state=Text)
+        self._mark = Prepared(
             database,
             update(carrier_reference)
             .where(
-                carrier_reference.c.carrier_id == bindparam("carrier"),
-                carrier_reference.c.reference == bindparam("said"),
+                carrier_reference.c.carrier_id == marks.c.carrier_id,
+                carrier_reference.c.reference == marks.c.reference,
             )
-            .values(state=bindparam("now_in")),
+            .values(state=marks.c.state),
+            marks,
         )
-        self._segments = Prepared(
-            database,
-            select(carrier_reference.c.state).where(
-                carrier_reference.c.message_id == bindparam("id"), carrier_reference.c.segment > 0
-            ),
-        )
-        parked = Batch(
-            database, carrier_id=BigInteger, reference=Text, state=Text, detail=Text, received_ms=BigInteger
-        )
+        parked = Batch(database, carrier_id=BigInteger, reference=Text, state=Text, detail=Text, received_ms=BigInteger)
         self._park = Prepared(
             database,
             database.insert(parked_receipt)
@@ -93,13 +102,28 @@ class Receipts:
         sent = Batch(database, carrier_id=BigInteger, reference=Text)
         is_sent = (parked_receipt.c.carrier_id == sent.c.carrier_id) & (parked_receipt.c.reference == sent.c.reference)
         self._parked_for = Prepared(
-            database, select(*parked_receipt.columns).join_from(sent.table, parked_receipt, is_sent), sent
+            database,
+            select(*parked_receipt.columns)
+            .join_from(sent.table, parked_receipt, is_sent)
+            .order_by(parked_receipt.c.received_ms),
+            sent,
         )
+        is_known = (parked_receipt.c.carrier_id == carrier_reference.c.carrier_id) & (
+            parked_receipt.c.reference == carrier_reference.c.reference
+        )
+        self._overtaken = Prepared(
+            database,
+            select(parked_receipt.c.carrier_id, parked_receipt.c.reference)
+            .join_from(parked_receipt, carrier_reference, is_known)
+            .limit(bindparam("count_max", type_=BigInteger)),
+        )
+        met = Batch(database, carrier_id=BigInteger, reference=Text)
         self._unpark = Prepared(
             database,
             delete(parked_receipt).where(
-                parked_receipt.c.carrier_id == bindparam("carrier"), parked_receipt.c.reference == bindparam("said")
+                tuple_(parked_receipt.c.carrier_id, parked_receipt.c.reference).in_(select(met.table))
             ),
+            met,
         )
         self._forget = Prepared(
             database, delete(parked_receipt).where(parked_receipt.c.received_ms < bindparam("long_ago"))
@@ -110,20 +134,31 @@ class Receipts:
         known (yet)."""
         said = sorted({(one.carrier_id, one.reference) for one in receipts})
         matches = {(row[0], row[1]): (row[2], message_of(row[3:])) for row in transaction.rows(self._match, said)}
+        segments = self._segments_of(transaction, {matched.id for segment, matched in matches.values() if segment})
+        marks: dict[tuple[int, str], State] = {}
         states = {matched.id: matched.state for _, matched in matches.values()}
         changes: dict[int, tuple[Message, State, ReceiptRow]] = {}
         told: list[tuple[ReceiptRow, Message | None, State | None]] = []
         for one in receipts:
-            segment, matched = matches.get((one.carrier_id, one.reference), (0, None))
+            reference = (one.carrier_id, one.reference)
+            segment, matched = matches.get(reference, (0, None))
             if matched is None:
                 told.append((one, None, None))
                 continue
-            reported = self._whole(transaction, one, matched) if segment else one.state
+            reported = one.state
+            if segment:
+                parts = segments[matched.id]
+                part = after_receipt(parts[reference], reported)
+                if part is not None:
+                    parts[reference] = marks[reference] = part
+                reported = combined(parts.values())
             state = after_receipt(states[matched.id], reported)
             if state is not None:
                 states[matched.id] = state
                 changes[matched.id] = (matched, state, one)
             told.append((one, matched, state))
+        if marks:
+            transaction.run(self._mark, [(*reference, state.value) for reference, state in marks.items()])
         self._park_all(transaction, [one for one, matched, _ in told if matched is None])
         announced = self._apply(transaction, list(changes.values()))
         return [
@@ -133,13 +168,17 @@ class Receipts:
             for _, matched, state in told
         ]
 
-    def _whole(self, transaction: Transaction, receipt: ReceiptRow, matched: Message) -> State:
-        """The state of a message whose segments have references of their own, after a receipt for one of them."""
-        transaction.run(
-            self._mark_segment, carrier=receipt.carrier_id, said=receipt.reference, now_in=receipt.state.value
-        )
-        rows = transaction.rows(self._segments, id=matched.id)
-        return combined(STATES[state] if state else State.SENT for (state,) in rows)
+    def _segments_of(
+        self, transaction: Transaction, message_ids: Iterable[int]
+    ) -> dict[int, dict[tuple[int, str], State]]:
+        """By message, the state of each segment that has a reference of its own: `sent` until a receipt names it."""
+        segments: dict[int, dict[tuple[int, str], State]] = {message_id: {} for message_id in message_ids}
+        if segments:
+            for message_id, carrier_id, reference, state in transaction.rows(
+                self._parts, [(each,) for each in segments]
+            ):
+                segments[message_id][carrier_id, reference] = STATES[state] if state else State.SENT
+        return segments
 
     def _apply(
         self, transaction: Transaction, changes: Sequence[tuple[Message, State, ReceiptRow]]
@@ -148,7 +187,8 @@ class Receipts:
             return {}
         now_ms = changes[0][2].now_ms
         rows = [
-            (matched.id, state.value, one.now_ms if state in FINAL else 0, one.detail) for matched, state, one in changes
+            (matched.id, state.value, one.now_ms if state in FINAL else 0, one.detail)
+            for matched, state, one in changes
         ]
         transaction.run(self._change, rows)
         # A receipt for a message that was still in doubt proves that the carrier took it.
@@ -172,8 +212,7 @@ class Receipts:
         rows = transaction.rows(self._parked_for, references) if references else []
         if not rows:
             return {}
-        for carrier_id, reference in {(row[0], row[1]) for row in rows}:
-            transaction.run(self._unpark, carrier=carrier_id, said=reference)
+        transaction.run(self._unpark, sorted({(row[0], row[1]) for row in rows}))
         receipts = [
             ReceiptRow(carrier_id=row[0], reference=row[1], state=STATES[row[2]], detail=row[3], now_ms=now_ms)
             for row in rows
@@ -182,6 +221,13 @@ class Receipts:
         for told in self.record_many(transaction, receipts, False):
             callbacks[told.message_id] = callbacks.get(told.message_id, ()) + told.callbacks
         return callbacks
+
+    def meet_overtaken(
+        self, transaction: Transaction, now_ms: int, count_max: int
+    ) -> dict[int, tuple[DueCallback, ...]]:
+        """Bring home receipts that were parked while another node was just writing their message's reference."""
+        references = transaction.rows(self._overtaken, count_max=count_max)
+        return self.meet_parked(transaction, references, now_ms)
 
     def forget(self, transaction: Transaction, now_ms: int) -> int:
         """Drop parked receipts that nothing was sent for in a week."""

@@ -3,6 +3,8 @@
 Changing a table means a new migration in `migrations/versions/`; a test compares the two.
 """
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
 
 metadata = MetaData()
@@ -21,7 +23,7 @@ def words(name: str, default: str | None = None) -> Column[str]:
 
 
 # SQLite: rows of narrow tables live in their primary key's own tree, so one insert touches one tree.
-NARROW = {"sqlite_with_rowid": False}
+NARROW: dict[str, Any] = {"sqlite_with_rowid": False}
 
 # Configuration: what `chappe apply` writes
 
@@ -85,7 +87,7 @@ message = Table(
     number("due_ms"),
     number("expires_ms"),
     number("wants_callbacks", 1),
-    number("node_id", 0),  # who is sending it; 0 = nobody
+    number("node_id", 0),  # who is sending it; 0 = nobody; negative = who asks what became of a doubtful one
     number("final_ms", 0),
     words("detail", ""),  # the carrier's last words
 )

@@ -7,21 +7,23 @@ was taken over changes nothing any more. A message in `sending` without an owner
 from collections.abc import Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Text, bindparam, literal_column, select, update
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, literal_column, select, update
 
 from chappe.core.ledger import Entry, Kind, entry
 from chappe.core.lifecycle import FINAL, Money, Move
 from chappe.core.model import Message, State
 from chappe.store.callbacks import Callbacks, DueCallback
 from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction, constant
-from chappe.store.messages import IS_WAITING, MESSAGE_COLUMNS, backups_text, message_of
+from chappe.store.messages import IS_WAITING, MESSAGE_COLUMNS, PRIORITY_INDEX, backups_text, message_of
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node
 from chappe.store.receipts import Receipts
 from chappe.store.schema import carrier_reference, message
+from chappe.store.schema import node as running
 
 IS_SENDING = message.c.state == constant(State.SENDING.value)
 NOBODY = constant(0)
+OWNER = func.abs(message.c.node_id)  # negative: that node asks what became of a doubtful message
 SETTLEMENTS = {Money.POST: Kind.POST, Money.VOID: Kind.VOID}
 
 
@@ -32,6 +34,8 @@ class Claim(Struct, frozen=True):
     count_max: int
     now_ms: int
     in_flight: frozenset[int] = frozenset()  # what this node is sending already
+    is_detour: bool = False  # only messages that another carrier could take: this one is down
+    is_repeat: bool = False  # the last claim raised StoreUnavailable: it may have been kept all the same
 
 
 class Sending(Struct, frozen=True, kw_only=True):
@@ -62,21 +66,17 @@ class Outbox:
         due = (
             select(message.c.id)
             .where(
-                message.c.carrier_id == bindparam("carrier"), IS_WAITING, message.c.due_ms <= bindparam("now")
+                message.c.carrier_id == bindparam("carrier"),
+                IS_WAITING,
+                message.c.due_ms <= bindparam("now"),
+                message.c.expires_ms > bindparam("now"),
             )
             .order_by(message.c.priority, message.c.due_ms)
             .limit(bindparam("count_max", type_=BigInteger))
             .with_for_update(skip_locked=True)
         )
-        self._claim = Prepared(
-            database,
-            update(message)
-            .where(message.c.id.in_(due))
-            .values(
-                state=constant(State.SENDING.value), attempt=message.c.attempt + 1, node_id=bindparam("node")
-            )
-            .returning(*MESSAGE_COLUMNS),
-        )
+        self._claim = self._prepare_claim(database, due)
+        self._claim_detour = self._prepare_claim(database, due.where(message.c.backups != ""))
         doubtful = (
             select(message.c.id)
             .where(
@@ -85,26 +85,31 @@ class Outbox:
                 message.c.carrier_id == bindparam("carrier"),
                 message.c.due_ms <= bindparam("now"),
             )
+            .order_by(message.c.due_ms)
             .limit(bindparam("count_max", type_=BigInteger))
             .with_for_update(skip_locked=True)
+            .cte("doubtful")
         )
         self._adopt = Prepared(
             database,
             update(message)
-            .where(message.c.id.in_(doubtful))
-            .values(node_id=bindparam("node"))
+            .where(message.c.id.in_(select(doubtful.c.id)))
+            .values(node_id=bindparam("owner"))
             .returning(*MESSAGE_COLUMNS),
         )
-        self._mine = Prepared(
+        self._held = Prepared(
             database,
             select(*MESSAGE_COLUMNS).where(
                 IS_SENDING,
-                message.c.node_id == bindparam("node"),
+                message.c.node_id == bindparam("owner"),
                 message.c.carrier_id == bindparam("carrier"),
             ),
         )
         self._free = Prepared(
-            database, update(message).where(IS_SENDING, message.c.node_id == bindparam("dead")).values(node_id=0)
+            database,
+            update(message)
+            .where(IS_SENDING, message.c.node_id != NOBODY, OWNER.not_in(select(running.c.id)))
+            .values(node_id=NOBODY),
         )
         moves = Batch(
             database,
@@ -126,7 +131,7 @@ class Outbox:
                 message.c.id == moves.c.id,
                 IS_SENDING,
                 message.c.attempt == moves.c.attempt,
-                message.c.node_id == moves.c.node,
+                moves.c.node == OWNER,
             )
             .values(
                 state=moves.c.state,
@@ -138,7 +143,7 @@ class Outbox:
                 detail=moves.c.detail,
                 node_id=NOBODY,
             )
-            .returning(message.c.id),
+            .returning(message.c.id, message.c.attempt),
             moves,
         )
         given = Batch(database, carrier_id=BigInteger, reference=Text, message_id=BigInteger, segment=BigInteger)
@@ -153,56 +158,74 @@ class Outbox:
             given,
         )
 
+    def _prepare_claim(self, database: Database, due: Select[int]) -> Prepared:
+        # A common table expression runs once; PostgreSQL may run a plain subquery more often, beyond the limit.
+        chosen = due.cte("due")
+        return Prepared(
+            database,
+            update(message)
+            .where(message.c.id.in_(select(chosen.c.id)))
+            .values(state=constant(State.SENDING.value), attempt=message.c.attempt + 1, node_id=bindparam("owner"))
+            .returning(*MESSAGE_COLUMNS),
+        )
+
     def claim_many(self, transaction: Transaction, claims: Sequence[Claim], is_repeat: bool) -> list[list[Message]]:
         """Due messages, most urgent first, now `sending` with one attempt more. On a repeat, also what an earlier
         claim took whose answer was lost."""
-        return [self._claim_once(transaction, one, is_repeat) for one in claims]
-
-    def _claim_once(self, transaction: Transaction, one: Claim, is_repeat: bool) -> list[Message]:
-        mine = {"carrier": one.carrier_id, "node": self._node.id}
-        if is_repeat:
-            held = [message_of(row) for row in transaction.rows(self._mine, **mine)]
-            lost = [each for each in held if each.id not in one.in_flight]
-            if lost:
-                return lost
-        rows = transaction.rows(self._claim, count_max=one.count_max, now=one.now_ms, **mine)
-        messages = [message_of(row) for row in rows]
-        messages.sort(key=lambda each: each.due_ms)  # RETURNING has no order
-        return messages
+        statements = [self._claim_detour if one.is_detour else self._claim for one in claims]
+        return self._take(transaction, statements, self._node.id, claims, is_repeat)
 
     def adopt_many(self, transaction: Transaction, claims: Sequence[Claim], is_repeat: bool) -> list[list[Message]]:
         """Doubtful messages of a carrier, now owned by this node, their attempt as it was."""
-        adopted = []
-        for one in claims:
-            rows = transaction.rows(
-                self._adopt,
-                carrier=one.carrier_id,
-                count_max=one.count_max,
-                now=one.now_ms,
-                node=self._node.id,
-            )
-            adopted.append([message_of(row) for row in rows])
-        return adopted
+        # Under the negative id: a repeated claim must never take them for messages that were not sent yet.
+        return self._take(transaction, [self._adopt] * len(claims), -self._node.id, claims, is_repeat)
+
+    def _take(
+        self,
+        transaction: Transaction,
+        statements: Sequence[Prepared],
+        owner: int,
+        claims: Sequence[Claim],
+        is_repeat: bool,
+    ) -> list[list[Message]]:
+        taken = []
+        answered: set[int] = set()
+        for one, statement in zip(claims, statements, strict=True):
+            messages: list[Message] = []
+            if is_repeat or one.is_repeat:
+                held = map(message_of, transaction.rows(self._held, carrier=one.carrier_id, owner=owner))
+                messages = [each for each in held if each.id not in one.in_flight and each.id not in answered]
+            if not messages:
+                rows = transaction.rows(
+                    statement, carrier=one.carrier_id, owner=owner, count_max=one.count_max, now=one.now_ms
+                )
+                messages = [message_of(row) for row in rows]
+            messages.sort(key=urgency)  # RETURNING has no order
+            answered.update(each.id for each in messages)
+            taken.append(messages)
+        return taken
 
     def record_many(self, transaction: Transaction, results: Sequence[Sending], is_repeat: bool) -> list[Recorded]:
         """Write verdicts: state, reference and money together, then receipts that came before them."""
-        rows = [self._row_of(one) for one in results]
-        made = {message_id for (message_id,) in transaction.rows(self._move, rows)}
-        done = [one for one in results if one.message.id in made]
+        firsts = {(one.message.id, one.message.attempt): one for one in reversed(results)}
+        made = transaction.rows(self._move, [self._row_of(one) for one in firsts.values()])
+        done = [firsts[attempt] for attempt in made]
         if not done:
             return [Recorded(is_made=False) for _ in results]
         now_ms = done[0].now_ms
         self._ledger.write(transaction, [each for one in done for each in settlement(one)], now_ms)
         changes = [(one.message, one.move.state) for one in done if one.move.state is not State.SENDING]
         announced = self._callbacks.announce(transaction, changes, now_ms)
-        references = [each for one in done for each in references_of(one)]
+        references = {row[:2]: row for one in done for row in references_of(one)}
         if references:
-            transaction.run(self._refer, references)
-            for message_id, callbacks in self._receipts.meet_parked(
-                transaction, [each[:2] for each in references], now_ms
-            ).items():
+            transaction.run(self._refer, list(references.values()))
+            for message_id, callbacks in self._receipts.meet_parked(transaction, list(references), now_ms).items():
                 announced[message_id] = announced.get(message_id, ()) + callbacks
-        return [Recorded(one.message.id in made, announced.pop(one.message.id, ())) for one in results]
+        done_ids = {id(one) for one in done}
+        return [
+            Recorded(True, announced.get(one.message.id, ())) if id(one) in done_ids else Recorded(False)
+            for one in results
+        ]
 
     def _row_of(self, one: Sending) -> tuple[object, ...]:
         move = one.move
@@ -219,9 +242,13 @@ class Outbox:
             one.detail,
         )
 
-    def free(self, transaction: Transaction, node_id: int) -> int:
-        """What a dead node was sending is doubtful now; tells how many messages that are."""
-        return transaction.run(self._free, dead=node_id)
+    def free(self, transaction: Transaction) -> int:
+        """What nodes were sending that are no more is doubtful now; tells how many messages that are."""
+        return transaction.run(self._free)
+
+
+def urgency(one: Message) -> tuple[int, int, int]:
+    return PRIORITY_INDEX[one.priority], one.due_ms, one.id
 
 
 def settlement(one: Sending) -> list[Entry]:
@@ -232,6 +259,9 @@ def settlement(one: Sending) -> list[Entry]:
 def references_of(one: Sending) -> list[tuple[int, str, int, int]]:
     """Rows for carrier_reference. The carrier is the one that was asked, not the one the message may move on to."""
     carrier_id, message_id = one.message.carrier_id, one.message.id
-    if len(one.references) == 1:
-        return [(carrier_id, one.references[0], message_id, 0)]
-    return [(carrier_id, reference, message_id, index) for index, reference in enumerate(one.references, 1)]
+    first = 0 if len(one.references) == 1 else 1
+    return [
+        (carrier_id, reference, message_id, segment)
+        for segment, reference in enumerate(one.references, first)
+        if reference
+    ]
