@@ -72,10 +72,12 @@ def test_multipart_fields_are_read(body: bytes, read: dict[bytes, bytes]) -> Non
     assert multipart_fields(body, b"multipart/form-data; boundary=x") == read
 
 
-@pytest.mark.parametrize("content_type", [b"multipart/form-data", b"multipart/form-data; boundary=" + b"x" * 201])
-def test_a_multipart_body_needs_a_boundary_of_bearable_length(content_type: bytes) -> None:
-    """Without a boundary, or with one that is too long, there are no fields."""
-    assert multipart_fields(b"--x\r\n" + NAME + b"1\r\n--x--", content_type) == {}
+@pytest.mark.parametrize("boundary_size, is_read", [(0, False), (1, True), (200, True), (201, False)])
+def test_a_multipart_body_needs_a_boundary_of_bearable_length(boundary_size: int, is_read: bool) -> None:
+    """Without a boundary, or with one of more than 200 bytes, there are no fields."""
+    boundary = b"x" * boundary_size
+    body = b"--" + boundary + b"\r\n" + NAME + b"1\r\n--" + boundary + b"--"
+    assert bool(multipart_fields(body, b"multipart/form-data; boundary=" + boundary)) == is_read
 
 
 def test_fields_are_limited() -> None:
@@ -201,6 +203,7 @@ STATUSES: list[tuple[Reply, str | Refused | Uncertain]] = [
         HttpResponse(status=429, headers=((b"retry-after", b"999999999"),)),
         Refused(Refusal.THROTTLED, "HTTP 429", 86_400.0),
     ),
+    (HttpResponse(status=429, headers=((b"retry-after", b"9" * 5000),)), Refused(Refusal.THROTTLED, "HTTP 429")),
     (HttpResponse(status=503, headers=RETRY), Refused(Refusal.OVERLOADED, "HTTP 503", 7.0)),
     (HttpResponse(status=503), Uncertain("HTTP 503")),
     (HttpResponse(status=500, headers=RETRY), Uncertain("HTTP 500")),
