@@ -1,0 +1,188 @@
+"""Who is asking: a name and a secret become an account, or a refusal that tells a guesser nothing.
+
+Every request of every dialect carries its password, and hashing one costs 30 ms. So a password that was found right is
+remembered for a minute, as a keyed digest that means nothing outside this process. Only what is not remembered is
+hashed: in a thread, two at once, with a bounded number waiting.
+
+Whoever guesses is slowed down, not locked out: each failure for a name from a network doubles the time in which nothing
+more from that network is evaluated for that name, right or wrong, remembered or not. Other networks notice nothing
+(reliability S2 to S4). An attempt is counted before it is evaluated, so that guessing in parallel gains nothing.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, NamedTuple, TypeVar
+
+from chappe.clock import Clock
+from chappe.core.centre import Refusal, Refused
+from chappe.core.model import Account, Secret
+from chappe.gateway.directory import Directory
+from chappe.gateway.secrets import hash_password, verify
+
+REMEMBERED_S = 60.0
+REMEMBERED_MAX = 10_000
+HASHES_AT_ONCE = 2
+HASHES_WAITING_MAX = 40  # 0.6 s of work
+RETRY_AFTER_S = 1.0
+NAME_MAX = 200  # characters
+SECRET_MAX = 1_000
+
+FAILURES_FREE = 3
+DELAY_FIRST_S = 1.0
+DELAY_MAX_S = 300.0
+FORGOTTEN_S = 900.0  # without a failure
+DELAYS_MAX = 10_000
+
+UNAUTHORISED = Refused(Refusal.UNAUTHORISED)
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Remembered(NamedTuple):
+    """A secret that was right: for whom, against which stored hash, until when."""
+
+    account_id: int
+    password_hash: str
+    until_s: float
+
+
+class Accounts:
+    """`directory` gives the current snapshot."""
+
+    def __init__(self, directory: Callable[[], Directory], clock: Clock) -> None:
+        self._directory = directory
+        self._now_s = clock.monotonic_s
+        self._key = secrets.token_bytes(32)
+        self._remembered: dict[bytes, Remembered] = {}
+        self._delays = Delays(clock)
+        self._running: dict[tuple[bytes, str], asyncio.Task[Account | Refused]] = {}
+        self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "chappe-password")
+        self.hashes_count = 0
+        self._nobody_hash = hash_password(secrets.token_hex())  # what unknown names are verified against
+
+    async def authenticate(
+        self, name: str, secret: Secret, network: str, *, may_be_md5: bool = False
+    ) -> Account | Refused:
+        """The account, if the secret is its password. `network` is the peer's address.
+
+        With `may_be_md5` the MD5 of the password in hex is taken as well (smscentre 1.2).
+        """
+        if self._delays.is_empty or not self._delays.wait_s((name, network_of(network))):
+            digest = self._digest(name, secret.value, may_be_md5)
+            remembered = self._remembered.get(digest)
+            if remembered is not None and remembered.until_s > self._now_s():
+                directory = self._directory()
+                account = directory.accounts_by_name.get(name)
+                if account is not None and directory.password_hashes[account.id] == remembered.password_hash:
+                    return account
+        return await self._ask(name, secret, network_of(network), may_be_md5)
+
+    def _digest(self, name: str, secret: str, may_be_md5: bool) -> bytes:
+        credentials = f"{may_be_md5:d}{len(name)}:{name}{secret}".encode("utf-8", "surrogatepass")
+        return blake2b(credentials, key=self._key, digest_size=16).digest()
+
+    async def _ask(self, name: str, secret: Secret, network: str, may_be_md5: bool) -> Account | Refused:
+        """Evaluate, unless this network must wait; the same credentials asked for at once are evaluated once."""
+        if len(name) > NAME_MAX or len(secret.value) > SECRET_MAX:
+            return UNAUTHORISED
+        digest = self._digest(name, secret.value, may_be_md5)
+        running = self._running.get((digest, network))
+        if running is None:
+            wait_s = self._delays.wait_s((name, network))
+            if wait_s:
+                return Refused(Refusal.UNAUTHORISED, "too many failures from this network", wait_s)
+            if len(self._running) >= HASHES_WAITING_MAX:
+                return Refused(Refusal.OVERLOADED, "too many logins at once", RETRY_AFTER_S)
+            self._delays.charge((name, network))
+            running = asyncio.create_task(self._evaluate(name, secret, network, may_be_md5, digest))
+            self._running[digest, network] = running
+            running.add_done_callback(lambda _: self._running.pop((digest, network), None))
+        return await asyncio.shield(running)  # one caller that gives up takes the answer from nobody
+
+    async def _evaluate(
+        self, name: str, secret: Secret, network: str, may_be_md5: bool, digest: bytes
+    ) -> Account | Refused:
+        directory = self._directory()
+        account = directory.accounts_by_name.get(name)
+        password_hash = directory.password_hashes[account.id] if account else self._nobody_hash
+        question = partial(verify, password_hash, secret.value, may_be_md5=may_be_md5)
+        self.hashes_count += 1
+        is_right = await asyncio.get_running_loop().run_in_executor(self._threads, question)
+        if not is_right or account is None:
+            return UNAUTHORISED
+        self._delays.forgive((name, network))
+        drop_oldest(self._remembered, REMEMBERED_MAX)
+        self._remembered[digest] = Remembered(account.id, password_hash, self._now_s() + REMEMBERED_S)
+        return account
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Delay(NamedTuple):
+    failures: int
+    until_s: float
+    forgotten_s: float
+
+
+class Delays:
+    """Exponential delay for whoever keeps failing, by any key: three failures are free, each further one doubles the
+    wait from one second to five minutes, a quarter of an hour without any forgives all. The table is bounded."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now_s = clock.monotonic_s
+        self._delays: dict[Hashable, Delay] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._delays
+
+    @property
+    def keys_count(self) -> int:
+        return len(self._delays)
+
+    def wait_s(self, key: Hashable) -> float:
+        """How long this key must still wait; 0.0 where it need not."""
+        delay = self._delays.get(key)
+        return max(0.0, delay.until_s - self._now_s()) if delay is not None else 0.0
+
+    def charge(self, key: Hashable) -> None:
+        """Count a failure, or an attempt that may yet become one."""
+        now_s = self._now_s()
+        delay = self._delays.pop(key, None)
+        failures = 1 + (delay.failures if delay is not None and delay.forgotten_s > now_s else 0)
+        beyond = failures - FAILURES_FREE
+        delay_s = min(DELAY_MAX_S, DELAY_FIRST_S * 2 ** min(beyond - 1, 16)) if beyond > 0 else 0.0
+        drop_oldest(self._delays, DELAYS_MAX)
+        self._delays[key] = Delay(failures, now_s + delay_s, now_s + FORGOTTEN_S)
+
+    def forgive(self, key: Hashable) -> None:
+        """Forget the failures: it was the right one after all."""
+        self._delays.pop(key, None)
+
+
+def drop_oldest(table: dict[Key, Any], count_max: int) -> None:
+    """Make room for one more; dictionaries keep the order in which keys came."""
+    while len(table) >= count_max:
+        del table[next(iter(table))]
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """Whose guesses count together: an IPv4 address, or the /64 that an IPv6 customer usually has to himself.
+
+    What is no address (a Unix socket, a test) is its own network.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(parsed.ipv4_mapped or ip_network((int(parsed) >> 64 << 64, 64)))

@@ -1,0 +1,123 @@
+"""Who and what is configured, ready for the hot path: an immutable snapshot, replaced as a whole when it changes.
+
+A request looks at one snapshot from its first step to its last. The holder asks the store for its revision every now
+and then (whoever owns the ticker decides how often) and builds a new snapshot only where that moved.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+from msgspec import Struct
+
+from chappe.core.model import Account, Carrier, Route, Secret, Service, UncertainPolicy
+from chappe.core.routing import RoutingTable
+from chappe.gateway.secrets import Sealer
+from chappe.store.configuration import AccountRow, CarrierRow, RouteRow, StoredConfiguration
+from chappe.store.engine import Store
+
+
+class AccountSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is stored of an account as JSON. The names are those of core.model.Account."""
+
+    currency: str = "EUR"
+    timezone: str = "UTC"
+    senders: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    receipt_url: str = ""
+    receipt_method: str = ""
+    receipt_dialect: str = ""
+    inbound_url: str = ""
+    recipients_max: int = 100_000
+
+
+class CarrierSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is stored of a carrier as JSON. The names are those of core.model.Carrier."""
+
+    url: str = ""
+    login: str = ""
+    window: int = 32
+    throughput: float = 0.0
+    uncertain: UncertainPolicy = UncertainPolicy.HOLD
+    timeout_s: float = 30.0
+    callback_key: str = ""
+    options: dict[str, str] = {}
+
+
+class Directory:
+    """One revision of the configuration. What is inactive is still found by id: messages may refer to it."""
+
+    def __init__(self, stored: StoredConfiguration, sealer: Sealer) -> None:
+        """Raises SealError where a secret was sealed with another key."""
+        self.revision = stored.revision
+        self._accounts = {row.id: account_of(row, sealer) for row in stored.accounts}
+        self._carriers = {row.id: carrier_of(row, sealer) for row in stored.carriers}
+        self.password_hashes: Mapping[int, str] = {row.id: row.password_hash for row in stored.accounts}
+        self.accounts_by_name = {row.name: self._accounts[row.id] for row in stored.accounts if row.is_active}
+        self._owners = {number: one for one in self.accounts_by_name.values() for number in one.numbers}
+        self.carriers = tuple(self._carriers[row.id] for row in stored.carriers if row.is_active)
+        self._carriers_by_key = {one.callback_key: one for one in self._carriers.values() if one.callback_key}
+        self.routing = RoutingTable(map(route_of, stored.routes))
+        self._disabled_urls = stored.disabled_urls
+
+    def account(self, account_id: int) -> Account | None:
+        return self._accounts.get(account_id)
+
+    def carrier(self, carrier_id: int) -> Carrier | None:
+        return self._carriers.get(carrier_id)
+
+    def carrier_by_key(self, callback_key: str) -> Carrier | None:
+        """Whose receipts arrive under this unguessable part of a path."""
+        return self._carriers_by_key.get(callback_key)
+
+    def owner(self, number: str) -> Account | None:
+        """The account that an inbound number (digits only) belongs to."""
+        return self._owners.get(number)
+
+    def is_disabled(self, account_id: int, url: str) -> bool:
+        """Whether this URL of the account answered 410 Gone, as far as this snapshot knows."""
+        return (account_id, url) in self._disabled_urls
+
+
+def account_of(row: AccountRow, sealer: Sealer) -> Account:
+    settings = msgspec.json.decode(row.settings, type=AccountSettings)
+    token = Secret(sealer.unseal(row.token_sealed))
+    return Account(id=row.id, name=row.name, token=token, **msgspec.structs.asdict(settings))
+
+
+def carrier_of(row: CarrierRow, sealer: Sealer) -> Carrier:
+    settings = msgspec.json.decode(row.settings, type=CarrierSettings)
+    password = Secret(sealer.unseal(row.password_sealed))
+    return Carrier(id=row.id, name=row.name, kind=row.kind, password=password, **msgspec.structs.asdict(settings))
+
+
+def route_of(row: RouteRow) -> Route:
+    return Route(
+        prefix=row.prefix,
+        service=Service(row.service) if row.service else None,
+        carrier_ids=row.carrier_ids,
+        price_micros=row.price_micros,
+    )
+
+
+class DirectoryHolder:
+    """The current snapshot, and how it is kept current."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self.current = Directory(StoredConfiguration(), sealer)
+        self._listeners: list[Callable[[Directory], None]] = []
+
+    def on_change(self, tell: Callable[[Directory], None]) -> None:
+        """Ask to be called, in the loop, with every new snapshot."""
+        self._listeners.append(tell)
+
+    async def refresh(self, store: Store) -> bool:
+        """Look once; whether there is a new snapshot. Raises StoreError or SealError, and keeps the one it has."""
+        stored = await store.read(partial(store.configuration.load_newer, than=self.current.revision))
+        if stored is None:
+            return False
+        self.current = Directory(stored, self._sealer)
+        for tell in self._listeners:
+            tell(self.current)
+        return True
