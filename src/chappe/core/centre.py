@@ -50,7 +50,7 @@ class Remedy(NamedTuple):
 
 FINAL = Remedy(may_retry=False, may_reroute=False, slows_link=False)
 REROUTE = Remedy(may_retry=False, may_reroute=True, slows_link=False)
-# Our own trouble with that carrier (no money there, wrong password) leaves the message whole: another carrier now, or later.
+# Our own trouble with that carrier (no money there, wrong password) leaves the message whole: another, or later.
 OUR_TROUBLE = Remedy(may_retry=True, may_reroute=True, slows_link=True)
 
 REMEDIES: dict[Refusal, Remedy] = {
@@ -149,6 +149,11 @@ Outcome = Account | Verdict | Report | Cancelled | Balance
 
 class MessageCentre(Protocol):
     """Takes messages, tells what became of them, and what is left to spend."""
+
+    @property
+    def finds_our_reference(self) -> bool:
+        """Whether `query` also knows a message by the reference its submission carried, as the `query` policy needs."""
+        ...
 
     async def submit(self, submission: Submission) -> Verdict: ...
 

@@ -15,8 +15,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from chappe.core.centre import REMEDIES, Accepted, Refused, Uncertain, Verdict
-from chappe.core.model import Message, State, UncertainPolicy
+from chappe.core.centre import REMEDIES, Accepted, Refusal, Refused, Uncertain, Verdict
+from chappe.core.model import Message, Report, State, UncertainPolicy
 
 MOVES: dict[State, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.SENDING, State.CANCELLED, State.EXPIRED}),
@@ -63,7 +63,7 @@ SCHEDULE_AHEAD_MAX_S = 366 * 24 * 3600
 RECEIPT_PATIENCE_S = 24 * 3600  # how long beyond its validity a sent message waits for a receipt before it is `unknown`
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 300.0
-QUERY_AGAIN_S = 30.0
+QUERY_AGAIN_S = 30
 RESENDS_MAX = 3  # under the `resend` policy; beyond it the message is held
 
 
@@ -87,7 +87,7 @@ class Move(Struct, frozen=True, kw_only=True):
 
 
 def retry_delay_s(failures: int, spread: int) -> float:
-    """Doubling from one second to five minutes; `spread` (any integer) shortens it by up to a fifth so that retries part."""
+    """Doubling from one second to five minutes; `spread` (any integer) cuts up to a fifth, to part retries."""
     delay_s: float = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(failures, 16))
     return delay_s * (1 - (spread % 64) / 320)
 
@@ -104,13 +104,28 @@ def after_verdict(message: Message, verdict: Verdict, policy: UncertainPolicy, n
 def after_doubt(message: Message, policy: UncertainPolicy, now_ms: int) -> Move:
     """What follows when nobody knows whether the carrier took it (also after a crash): the carrier's policy.
 
-    `hold` and `query` leave it in `sending` without an owner; `query` sets the time to ask.
+    `hold` and `query` leave it in `sending` without an owner, `hold` until its validity ends, `query` until it is time
+    to ask. A message still in doubt when its validity ends is `unknown`, in the customer's favour.
     """
+    if now_ms >= message.expires_ms:
+        return _stay(message, State.UNKNOWN, Money.VOID, now_ms)
     if policy is UncertainPolicy.FAIL:
         return _stay(message, State.UNDELIVERABLE, Money.VOID, now_ms)
     if policy is UncertainPolicy.RESEND and message.attempt <= RESENDS_MAX:
         return _again(message, message.carrier_id, message.backups, retry_delay_s(message.failures, message.id), now_ms)
-    return _stay(message, State.SENDING, Money.KEEP, now_ms)
+    is_asked = policy is UncertainPolicy.QUERY
+    due_ms = min(message.expires_ms, now_ms + QUERY_AGAIN_S * 1000) if is_asked else message.expires_ms
+    return _stay(message, State.SENDING, Money.KEEP, due_ms)
+
+
+def after_query(message: Message, answer: Report | Refused | Uncertain, now_ms: int) -> Move:
+    """What follows when the carrier was asked about a doubtful message: it has it, it has not, or ask again later."""
+    if isinstance(answer, Report):
+        state = answer.state if answer.state in MOVES[State.SENT] else State.SENT
+        return _stay(message, state, Money.POST, now_ms)
+    if isinstance(answer, Refused) and answer.reason is Refusal.NOT_FOUND:
+        return _again(message, message.carrier_id, message.backups, 0.0, now_ms)
+    return after_doubt(message, UncertainPolicy.QUERY, now_ms)
 
 
 def _after_refusal(message: Message, refused: Refused, now_ms: int) -> Move:

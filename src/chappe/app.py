@@ -1,0 +1,316 @@
+"""The building plan: makes every part from the settings, starts them in order, stops them in reverse. Start here.
+
+listeners/http.py ─► dialects (north) ─► gateway/front.py ─► gateway/submission.py ─► store
+                                                                                        │
+customer ◄─ outbound.py ◄─ gateway/callbacks.py ◄─ gateway/receipts.py ◄─ carriers ◄─ gateway/dispatch.py
+"""
+
+import asyncio
+import fcntl
+import importlib.metadata
+import os
+import random
+import socket
+import ssl
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from chappe.carriers.http import HttpCarrier
+from chappe.carriers.simulated import SimulatedCarrier
+from chappe.clock import SystemClock
+from chappe.core.centre import MessageCentre
+from chappe.core.ids import IdMaker
+from chappe.core.model import Carrier, Receipt
+from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply, plain, upstream_of
+from chappe.dialects.proovl import PROOVL
+from chappe.dialects.smsfox import SMSFOX
+from chappe.gateway.accounts import Accounts
+from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk
+from chappe.gateway.directory import DirectoryHolder
+from chappe.gateway.dispatch import Dispatcher
+from chappe.gateway.feed import Feed
+from chappe.gateway.fleet import Fleet
+from chappe.gateway.front import Front
+from chappe.gateway.metrics import Metrics
+from chappe.gateway.queries import QueryDesk
+from chappe.gateway.receipts import ReceiptDesk
+from chappe.gateway.secrets import Sealer
+from chappe.gateway.submission import Intake
+from chappe.gateway.ticker import tick
+from chappe.listeners.http import HttpListener
+from chappe.listeners.pages import health_page, metrics_page
+from chappe.listeners.server import HttpServer
+from chappe.listeners.tls import make_self_signed, server_context
+from chappe.outbound import OPEN, Networks, Outbound
+from chappe.settings import Settings
+from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
+from chappe.store.engine import Store
+from chappe.store.messages import Expiry
+from chappe.store.migrate import migrate
+from chappe.store.nodes import RENEW_S
+
+log = structlog.get_logger()
+
+SIMULATED = "simulated"
+DEMO_RECEIPT_PATH = "/demo/receipt"
+SWITCH_INTERVAL_S = 0.0005  # the loop must not wait long for the writer thread, nor the writer for the loop
+FOLLOW_S = 0.5  # how soon a running gateway follows `chappe apply`
+CALLBACKS_S = 1.0
+DOUBTS_S = 1.0
+EXPIRE_S = 5.0
+EXPIRE_MAX = 500
+# Shares of the time that shutdown has: answer what was asked, hear what was sent, call back what is due.
+SHARE_LISTEN, SHARE_DISPATCH, SHARE_CALLBACKS = 0.3, 0.4, 0.2
+
+
+def known_dialects() -> tuple[Dialect, ...]:
+    """Ours, and those that other packages offer under the entry point `chappe.dialects`."""
+    others = [point.load() for point in importlib.metadata.entry_points(group="chappe.dialects")]
+    return (SMSFOX, PROOVL, *others)
+
+
+DIALECTS = known_dialects()
+
+
+class StartError(Exception):
+    """The gateway cannot start; the message says why and what to do."""
+
+
+class App:
+    def __init__(self, settings: Settings, *, is_demo: bool = False) -> None:
+        self.settings = settings
+        self.feed = Feed()
+        self.broken: asyncio.Event = (
+            asyncio.Event()
+        )  # set when nothing may be acknowledged any more: exit and start anew
+        self._is_demo = is_demo
+        self._clock = SystemClock()
+        self._ids = IdMaker(random.SystemRandom().getrandbits)
+        self._dialects = {dialect.name: dialect for dialect in DIALECTS}
+        self._tickers: list[asyncio.Task[None]] = []
+        self._lock: int | None = None
+
+    @property
+    def http_port(self) -> int:
+        return self._server.port
+
+    async def start(self) -> None:
+        """Start everything; returns when requests are accepted. Raises StartError."""
+        try:
+            self._start_store()
+            self._build()
+            await self._follow()
+            self._start_rounds()
+            await self._listen()
+        except StoreUnavailable as error:
+            raise StartError(f"database {self._database.url!r}: {error}; is it running and reachable?") from error
+
+    def _start_store(self) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        settings = self.settings
+        data = Path(settings.data)
+        self._database = Database(settings.database_url)
+        if self._database.file is not None:
+            self._database.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = lock(self._database.file.with_suffix(".lock"))
+        migrate(self._database)
+        self._store = Store(self._database)
+        self._store.on_broken(self._break)
+        now_ms = self._clock.now_ms()
+        doubtful_count = self._store.register(
+            self._ids.make(now_ms), f"{socket.gethostname()}:{os.getpid()}", now_ms, is_alone=self._lock is not None
+        )
+        if doubtful_count:
+            log.warning("doubtful_after_crash", count=doubtful_count)
+        self._sealer = Sealer.open(settings.secret_key, data if self._database.is_sqlite else None)
+        self._store.start()
+
+    def _build(self) -> None:
+        store, clock, feed = self._store, self._clock, self.feed
+        networks = OPEN if self._is_demo else Networks.parse(self.settings.allowed_networks)
+        self._outbound = Outbound(networks, authorities_pem=self._authorities())
+        self._directory = DirectoryHolder(self._sealer)
+        self._callbacks = CallbackDesk(
+            store=store,
+            directory=lambda: self._directory.current,
+            dialects=self._dialects,
+            send=self._send,
+            clock=clock,
+            ids=self._ids,
+            feed=feed,
+        )
+        store.set_plan(self._callbacks.plan)
+        self._receipts = ReceiptDesk(store=store, clock=clock, feed=feed, announce=self._callbacks.announce)
+        self._fleet = Fleet(self._make_dispatcher)
+        intake = Intake(
+            store=store,
+            directory=lambda: self._directory.current,
+            clock=clock,
+            ids=self._ids,
+            wake=self._fleet.wake,
+            feed=feed,
+        )
+        accounts = Accounts(lambda: self._directory.current, clock)
+        front = Front(accounts, intake, QueryDesk(store, clock))
+        metrics = Metrics(store, feed, lambda: self._fleet.dispatchers, self._callbacks)
+        pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
+            "/healthz": health_page(self._is_well),
+            "/metrics": metrics_page(metrics.samples),
+        }
+        if self._is_demo:
+            pages[DEMO_RECEIPT_PATH] = take_receipt
+        self._listener = HttpListener(
+            dialects=DIALECTS, ask=front.answer, pages=pages, carrier_callback=self._carrier_callback
+        )
+
+    def _make_dispatcher(self, carrier: Carrier) -> Dispatcher:
+        return Dispatcher(
+            carrier=carrier,
+            centre=self._make_centre(carrier),
+            store=self._store,
+            clock=self._clock,
+            feed=self.feed,
+            announce=self._callbacks.announce,
+            wake=self._fleet.wake,
+        )
+
+    def _make_centre(self, carrier: Carrier) -> MessageCentre:
+        if carrier.kind == SIMULATED:
+
+            def emit(receipt: Receipt) -> None:
+                self._receipts.receive(carrier, receipt)
+
+            return SimulatedCarrier(emit, random.SystemRandom().getrandbits)
+        return HttpCarrier(carrier, self._dialects[carrier.kind].south, self._send)
+
+    async def _follow(self) -> None:
+        """Look at the configuration; where it changed, the dispatchers change with it."""
+        if await self._directory.refresh(self._store):
+            self._fleet.follow(self._directory.current.carriers)
+
+    def _start_rounds(self) -> None:
+        rounds: Sequence[tuple[str, float, Callable[[], Awaitable[object]]]] = (
+            ("configuration", FOLLOW_S, self._follow),
+            ("callbacks", CALLBACKS_S, self._call_back),
+            ("doubts", DOUBTS_S, self._fleet.settle_doubts_once),
+            ("expiry", EXPIRE_S, self._expire),
+            ("lease", RENEW_S, self._renew),
+        )
+        self._tickers = [asyncio.create_task(tick(name, period_s, each)) for name, period_s, each in rounds]
+
+    async def _call_back(self) -> None:
+        while await self._callbacks.run_once() == CLAIM_MAX:
+            pass
+
+    async def _expire(self) -> None:
+        self._callbacks.announce(await self._store.expire(Expiry(self._clock.now_ms(), EXPIRE_MAX)))
+
+    async def _renew(self) -> None:
+        now_ms = self._clock.now_ms()
+        is_held = await asyncio.to_thread(self._store.renew, now_ms)
+        if not is_held:  # another node took what we had in hand; our results for it no longer count
+            log.error("lease_lost")
+            await asyncio.to_thread(
+                self._store.register, self._ids.make(now_ms), socket.gethostname(), now_ms, is_alone=False
+            )
+
+    async def _listen(self) -> None:
+        host, port = self.settings.http_address
+        self._server = HttpServer(self._listener, host=host, port=port, ssl_context=self._tls())
+        try:
+            await self._server.start()
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; stop what uses it, or choose another with "
+                f"--http HOST:PORT"
+            ) from error
+
+    def _tls(self) -> ssl.SSLContext | None:
+        certificate, key = self.settings.tls_certificate, self.settings.tls_key
+        if not certificate and self._is_demo:
+            return server_context(*make_self_signed(Path(self.settings.data)))
+        if not certificate:
+            return None
+        try:
+            return server_context(Path(certificate), Path(key))
+        except (OSError, ValueError) as error:
+            raise StartError(f"certificate {certificate} with key {key}: {error}") from error
+
+    def _authorities(self) -> bytes:
+        path = self.settings.ca_certificates
+        try:
+            return Path(path).read_bytes() if path else b""
+        except OSError as error:
+            raise StartError(f"ca_certificates {path}: {error.strerror}") from error
+
+    async def _send(self, request: HttpRequest, timeout_s: float) -> Reply:
+        return await self._outbound.send(request, timeout_s=timeout_s)
+
+    async def _is_well(self) -> bool:
+        if self.broken.is_set():
+            return False
+        try:
+            await self._store.read(self._store.configuration.revision)
+        except StoreError:
+            return False
+        return True
+
+    async def _carrier_callback(self, key: str, request: HttpRequest) -> HttpResponse:
+        """A receipt from an HTTP carrier. It is answered as that provider expects, once it is kept."""
+        carrier = self._directory.current.carrier_by_key(key)
+        dialect = self._dialects.get(carrier.kind) if carrier else None
+        if carrier is None or dialect is None or dialect.south.receipt is None:
+            return plain("Not found", 404)
+        receipt = dialect.south.receipt(upstream_of(carrier), request)
+        if receipt is None:
+            return plain("Not a receipt", 400)
+        try:
+            await self._receipts.receive(carrier, receipt)
+        except StoreError:
+            return plain("Try again later", 503)
+        return dialect.south.callback_answer
+
+    def _break(self, error: StoreBroken) -> None:
+        log.critical("store_broken", error=str(error))
+        self.broken.set()
+
+    async def stop(self) -> None:
+        """Answer what was asked, hear what was sent, call back what is due, as far as the time reaches; the rest is in
+        the tables."""
+        timeout_s = self.settings.shutdown_s
+        await self._server.stop(timeout_s * SHARE_LISTEN)
+        for ticker in self._tickers:
+            ticker.cancel()
+        await asyncio.gather(*self._tickers, return_exceptions=True)
+        await self._fleet.stop(timeout_s * SHARE_DISPATCH)
+        await self._callbacks.drain(timeout_s * SHARE_CALLBACKS)
+        await asyncio.to_thread(self._close_store)
+        await self._outbound.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def _close_store(self) -> None:
+        self._store.stop()
+        if not self.broken.is_set():
+            self._store.leave(self._clock.now_ms())
+
+
+def lock(file: Path) -> int:
+    """Hold the data folder for this process alone; the system lets go when it ends, however it ends."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StartError(
+            f"another chappe serves {file.parent}; stop it, or choose another folder with --data"
+        ) from None
+    return descriptor
+
+
+async def take_receipt(_request: HttpRequest) -> HttpResponse:
+    """The demo's own customer: takes every receipt."""
+    return plain("OK")

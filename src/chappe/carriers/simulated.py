@@ -1,0 +1,114 @@
+"""A carrier that lives in memory: delivers everything, except to numbers whose last four digits ask for trouble.
+
+It answers like a real one: references of its own, receipts that come by themselves. The endings are a contract
+(design: dispatch), so that applications can be tested against every fate a message may have.
+"""
+
+import asyncio
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+from chappe.core.centre import Accepted, Balance, Cancelled, Refusal, Refused, Ticket, Uncertain, Verdict
+from chappe.core.model import Receipt, Report, State, Submission
+
+REMEMBERED_MAX = 10_000  # submissions it can be asked about
+LATE_S = 60.0
+THROTTLED_TIMES = 2
+MAGIC_DIGITS = 4
+
+
+class Fate(NamedTuple):
+    """What happens to a message: the verdict on it, and the receipts that follow."""
+
+    refusal: Refusal | None = None
+    is_answered: bool = True
+    receipts: tuple[State, ...] = (State.DELIVERED,)
+    is_early: bool = False  # the receipt comes before the answer
+    delay_s: float = 0.0
+    throttled_times: int = 0
+
+
+DELIVERED = Fate()
+FATES: dict[str, Fate] = {
+    "9001": Fate(receipts=(State.UNDELIVERABLE,)),
+    "9002": Fate(refusal=Refusal.BAD_RECIPIENT),
+    "9003": Fate(is_answered=False, receipts=()),
+    "9004": Fate(receipts=(State.EXPIRED,)),
+    "9005": Fate(throttled_times=THROTTLED_TIMES),
+    "9006": Fate(is_early=True),
+    "9007": Fate(receipts=(State.DELIVERED, State.DELIVERED)),
+    "9008": Fate(delay_s=LATE_S),
+    "9009": Fate(receipts=()),
+}
+
+
+class SimulatedCarrier:
+    """`emit` takes its receipts; `random_bits` makes its references different from those of an earlier life."""
+
+    finds_our_reference = True
+
+    def __init__(self, emit: Callable[[Receipt], object], random_bits: Callable[[int], int]) -> None:
+        self._emit = emit
+        self._life = f"{random_bits(32):08x}"
+        self._numbers = itertools.count(1)
+        self._known: OrderedDict[str, Report] = OrderedDict()
+        self._throttled: OrderedDict[str, int] = OrderedDict()
+
+    async def submit(self, submission: Submission) -> Verdict:
+        (recipient,) = submission.recipients
+        fate = FATES.get(recipient[-MAGIC_DIGITS:], DELIVERED)
+        if fate.refusal is not None:
+            return Refused(fate.refusal, "simulated")
+        if fate.throttled_times and self._is_throttled(submission.reference, fate.throttled_times):
+            return Refused(Refusal.THROTTLED, "simulated", retry_after_s=1.0)
+        reference = f"{self._life}-{next(self._numbers)}"
+        self._remember(submission, reference)
+        if fate.is_early:
+            self._send_receipts(reference, fate)
+            await asyncio.sleep(0)
+        elif fate.delay_s:
+            asyncio.get_running_loop().call_later(fate.delay_s, self._send_receipts, reference, fate)
+        else:
+            asyncio.get_running_loop().call_soon(self._send_receipts, reference, fate)
+        if not fate.is_answered:
+            return Uncertain("simulated: no answer")
+        return Accepted((Ticket(recipient=recipient, reference=reference),))
+
+    async def query(self, reference: str, originator: str = "") -> Report | Refused | Uncertain:
+        """Knows messages by the reference they were submitted with."""
+        return self._known.get(reference) or Refused(Refusal.NOT_FOUND)
+
+    async def cancel(self, reference: str) -> Cancelled | Refused | Uncertain:
+        return Refused(Refusal.TOO_LATE)
+
+    async def balance(self) -> Balance | Refused | Uncertain:
+        return Refused(Refusal.UNSUPPORTED, "the simulated carrier costs nothing")
+
+    def _is_throttled(self, reference: str, times: int) -> bool:
+        seen_count = self._throttled.pop(reference, 0)
+        if seen_count >= times:
+            return False
+        self._throttled[reference] = seen_count + 1
+        if len(self._throttled) > REMEMBERED_MAX:
+            self._throttled.popitem(last=False)
+        return True
+
+    def _remember(self, submission: Submission, reference: str) -> None:
+        self._known[submission.reference] = Report(
+            id=0,
+            submission_id=0,
+            reference=reference,
+            originator=submission.originator,
+            recipient=submission.recipients[0],
+            state=State.SENT,
+            segments=1,
+            price_micros=0,
+        )
+        if len(self._known) > REMEMBERED_MAX:
+            self._known.popitem(last=False)
+
+    def _send_receipts(self, reference: str, fate: Fate) -> None:
+        for state in fate.receipts:
+            self._emit(Receipt(reference=reference, state=state, detail="simulated"))

@@ -1,0 +1,294 @@
+"""The outbox towards customers: callback rows become HTTP requests, results go back into the rows.
+
+A callback is written in the commit that makes it necessary, already claimed for its first attempt by the node that
+writes it; later attempts are claimed by a poll, with the time after that already set. In memory each URL has its own
+lanes and its own link, so a dead one delays nobody else; one message's callbacks share a lane and so keep their order.
+Whatever memory has no room for simply comes due again.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from chappe.clock import Clock
+from chappe.core.ids import IdMaker
+from chappe.core.model import Account, Inbound, Message, Report, State
+from chappe.dialects.base import CallbackTarget, Dialect, Failure, HttpRequest, HttpResponse, Reply
+from chappe.gateway.feed import Feed, Step
+from chappe.gateway.pace import Link
+from chappe.store.callbacks import CallbackClaim, CallbackDraft, CallbackResult, DisabledUrl, DueCallback
+from chappe.store.database import StoreError
+from chappe.store.engine import Store
+
+log = structlog.get_logger()
+
+RECEIPT, INBOUND = "receipt", "inbound"
+TIMEOUT_S = 10.0
+# Seconds until the next attempt after the 1st, 2nd, ... one: three and a half days in all, each cut by up to a tenth.
+BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 86400)
+RETRY_AFTER_MAX_S = 86_400
+IN_HAND_S = 60  # how long a claimed callback is ours before it comes due again
+LANES = 32  # callbacks to one URL at once
+WAITING_PER_URL_MAX = 2_000
+WAITING_MAX = 20_000
+CLAIM_MAX = 500
+URLS_MAX = 10_000
+DETAIL_MAX = 200
+RETRY_AFTER_STATUSES = (429, 503)
+GONE = 410
+
+_report_decoder = msgspec.json.Decoder(Report)
+_inbound_decoder = msgspec.json.Decoder(Inbound)
+_encoder = msgspec.json.Encoder()
+
+
+class Known(Protocol):
+    """What is looked up: the directory's current snapshot."""
+
+    def account(self, account_id: int) -> Account | None: ...
+
+    def is_disabled(self, account_id: int, url: str) -> bool: ...
+
+
+class Destination:
+    """One URL: its lanes, and how it fares."""
+
+    def __init__(self) -> None:
+        self.link = Link()
+        self.lanes: list[deque[DueCallback]] = [deque() for _ in range(LANES)]
+        self.waiting_count = 0
+
+
+class CallbackDesk:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        directory: Callable[[], Known],
+        dialects: Mapping[str, Dialect],
+        send: Callable[[HttpRequest, float], Awaitable[Reply]],
+        clock: Clock,
+        ids: IdMaker,
+        feed: Feed,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._dialects = dialects
+        self._send = send
+        self._clock = clock
+        self._ids = ids
+        self._feed = feed
+        self._destinations: dict[str, Destination] = {}
+        self._in_hand: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._in_hand)
+
+    def plan(self, message: Message, state: State) -> CallbackDraft | None:
+        """Whether the customer is to be told that a message came into a state; asked in the commit that changes it."""
+        account = self._directory().account(message.account_id)
+        if account is None or not account.receipt_url:
+            return None
+        dialect = self._dialects.get(account.receipt_dialect or message.dialect)
+        if dialect is None or state not in dialect.north.reported_states:
+            return None
+        return CallbackDraft(
+            id=self._ids.make(self._clock.now_ms()),
+            account_id=account.id,
+            message_id=message.id,
+            kind=RECEIPT,
+            dialect=dialect.name,
+            payload=_encoder.encode(report_of(message, state)).decode(),
+        )
+
+    def announce(self, callbacks: Iterable[DueCallback]) -> None:
+        """Take callbacks in hand that this node has claimed. What does not fit comes due again by itself."""
+        for due in callbacks:
+            self._take(due)
+
+    async def run_once(self) -> int:
+        """One round over callbacks that are due (again); tells how many were claimed."""
+        room = min(CLAIM_MAX, WAITING_MAX - len(self._in_hand))
+        if room <= 0 or self._is_stopping:
+            return 0
+        now_ms = self._clock.now_ms()
+        claimed = await self._store.claim_callbacks(CallbackClaim(room, now_ms, now_ms + IN_HAND_S * 1000))
+        self.announce(claimed)
+        return len(claimed)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Finish what is under way; the rest stays in the table."""
+        self._is_stopping = True
+        for destination in self._destinations.values():
+            for lane in destination.lanes:
+                lane.clear()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _take(self, due: DueCallback) -> None:
+        if due.id in self._in_hand or self._is_stopping:
+            return
+        account = self._directory().account(due.account_id)
+        url = url_of(account, due.kind) if account else ""
+        if account is None or not url or self._directory().is_disabled(due.account_id, url):
+            self._close(due, CallbackResult(id=due.id, attempt=due.attempt, state="disabled", due_ms=due.due_ms))
+            return
+        destination = self._destination(url)
+        wait_s = destination.link.wait_s(self._clock.monotonic_s())
+        if wait_s:
+            self._put_off(due, wait_s)
+        elif destination.waiting_count < WAITING_PER_URL_MAX and len(self._in_hand) < WAITING_MAX:
+            self._in_hand.add(due.id)
+            destination.waiting_count += 1
+            lane = destination.lanes[due.message_id % LANES]
+            lane.append(due)
+            if len(lane) == 1:
+                task = asyncio.create_task(self._work(destination, lane, url))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _destination(self, url: str) -> Destination:
+        destination = self._destinations.get(url)
+        if destination is None:
+            if len(self._destinations) >= URLS_MAX:
+                idle = next((key for key, known in self._destinations.items() if not known.waiting_count), None)
+                self._destinations.pop(idle or "", None)
+            destination = self._destinations[url] = Destination()
+        return destination
+
+    async def _work(self, destination: Destination, lane: deque[DueCallback], url: str) -> None:
+        """Empty one lane, one callback after the other. The one being made stays at its head."""
+        while lane:
+            due = lane[0]
+            now_ms = self._clock.now_ms()
+            try:
+                wait_s = destination.link.wait_s(self._clock.monotonic_s())
+                if wait_s:
+                    self._put_off(due, wait_s)
+                elif now_ms < due.due_ms - TIMEOUT_S * 1000:
+                    await self._attempt(destination, due, url)
+                # else it waited too long: it comes due again, here or at another node
+            except Exception:
+                log.exception("callback_broke", callback_id=due.id, dialect=due.dialect)
+            finally:
+                destination.waiting_count -= 1
+                self._in_hand.discard(due.id)
+                if lane:
+                    lane.popleft()
+
+    async def _attempt(self, destination: Destination, due: DueCallback, url: str) -> None:
+        account = self._directory().account(due.account_id)
+        dialect = self._dialects.get(due.dialect)
+        if account is None or dialect is None:
+            return
+        request = request_of(due, CallbackTarget(url=url, method=account.receipt_method, token=account.token), dialect)
+        if request is None:
+            return
+        reply = await self._send(request, TIMEOUT_S)
+        result = judge(due, reply, self._clock.now_ms())
+        if result.state == "done":
+            destination.link.succeed()
+        elif result.state == "disabled":
+            self._store.disable_url(DisabledUrl(due.account_id, url, self._clock.now_ms())).add_done_callback(forget)
+        else:
+            destination.link.fail(self._clock.monotonic_s())
+        self._close(due, result)
+        self._feed.tell(STEPS[result.state], str(result.status or result.detail), due.message_id)
+
+    def _put_off(self, due: DueCallback, wait_s: float) -> None:
+        later_ms = self._clock.now_ms() + int(wait_s * 1000) + due.id % 1000
+        self._close(
+            due,
+            CallbackResult(
+                id=due.id,
+                attempt=due.attempt,
+                state="pending",
+                due_ms=later_ms,
+                detail="put off: the URL is in trouble",
+                is_tried=False,
+            ),
+        )
+
+    def _close(self, due: DueCallback, result: CallbackResult) -> None:
+        # Where the result cannot be written the row comes due again: at least once is what callbacks promise.
+        self._store.close_callback(result).add_done_callback(forget)
+
+
+STEPS = {
+    "done": Step.CALLBACK,
+    "pending": Step.CALLBACK_RETRIED,
+    "failed": Step.CALLBACK_FAILED,
+    "disabled": Step.CALLBACK_FAILED,
+}
+
+
+def forget(future: "asyncio.Future[None]") -> None:
+    """Nobody waits for this one; a failure to write it was told to everybody else already."""
+    if not future.cancelled():
+        error = future.exception()
+        if error is not None and not isinstance(error, StoreError):
+            raise error
+
+
+def report_of(message: Message, state: State) -> Report:
+    return Report(
+        id=message.id,
+        submission_id=message.submission_id,
+        reference=message.reference,
+        originator=message.originator,
+        recipient=message.recipient,
+        state=state,
+        segments=message.segments,
+        price_micros=message.price_micros,
+    )
+
+
+def url_of(account: Account, kind: str) -> str:
+    return account.inbound_url if kind == INBOUND else account.receipt_url
+
+
+def request_of(due: DueCallback, target: CallbackTarget, dialect: Dialect) -> HttpRequest | None:
+    """The callback in the customer's dialect; None where that dialect has no words for it."""
+    if due.kind == RECEIPT:
+        return dialect.north.receipt(target, _report_decoder.decode(due.payload))
+    if dialect.north.inbound is None:
+        return None
+    return dialect.north.inbound(target, _inbound_decoder.decode(due.payload))
+
+
+def judge(due: DueCallback, reply: Reply, now_ms: int) -> CallbackResult:
+    """What a reply means: only 2xx is success, 410 is for good, all else is tried again until the attempts end."""
+    status = reply.status if isinstance(reply, HttpResponse) else 0
+    detail = reply.detail[:DETAIL_MAX] if isinstance(reply, Failure) else ""
+    if 200 <= status < 300:
+        state, due_ms = "done", now_ms
+    elif status == GONE:
+        state, due_ms = "disabled", now_ms
+    elif due.attempt > len(BACKOFF_S):
+        state, due_ms = "failed", now_ms
+    else:
+        wait_s = max(backoff_s(due.attempt, due.id), retry_after_s(reply))
+        state, due_ms = "pending", now_ms + int(wait_s * 1000)
+    return CallbackResult(id=due.id, attempt=due.attempt, state=state, due_ms=due_ms, status=status, detail=detail)
+
+
+def backoff_s(attempt: int, spread: int) -> float:
+    return BACKOFF_S[min(attempt, len(BACKOFF_S)) - 1] * (1 - (spread % 100) / 1000)
+
+
+def retry_after_s(reply: Reply) -> float:
+    """What the receiver asks for, in seconds (RFC 9110 10.2.3; the date form is rare and left to the back-off)."""
+    if not isinstance(reply, HttpResponse) or reply.status not in RETRY_AFTER_STATUSES:
+        return 0.0
+    value = next((value for name, value in reply.headers if name.lower() == b"retry-after"), b"")
+    return float(min(int(value), RETRY_AFTER_MAX_S)) if value.isdigit() and len(value) < 10 else 0.0

@@ -1,0 +1,244 @@
+"""Due messages go to their carrier, within its window and throughput; verdicts come back and are kept.
+
+One dispatcher per carrier. A round claims as many due messages as the link has room for (that commit says "sending,
+attempt n" before a byte leaves) and starts each on its way. Every verdict is written down with what follows from it;
+until that is written the message counts as ours. A link that is down passes on what another carrier could take.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+
+from chappe.clock import Clock
+from chappe.core.centre import Accepted, MessageCentre, Refusal, Refused, Uncertain, Verdict
+from chappe.core.lifecycle import Move, after_doubt, after_query, after_verdict
+from chappe.core.model import Carrier, Message, Report, State, Submission, UncertainPolicy
+from chappe.gateway.feed import Feed, Step
+from chappe.gateway.pace import Link, Throughput
+from chappe.store.callbacks import DueCallback
+from chappe.store.database import StoreBroken, StoreError
+from chappe.store.engine import Store
+from chappe.store.sending import Claim, Sending
+
+POLL_S = 1.0  # how soon a message that came due without a wake-up is noticed
+CLAIM_MAX = 200
+DETOUR_MAX = 200
+DOUBTS_MAX = 100
+UNRECORDED_FACTOR = 4  # verdicts waiting to be written, as a multiple of the window
+RECORD_AGAIN_S = 1.0
+DETAIL_MAX = 200
+IS_DOWN = Refused(Refusal.UNREACHABLE, "link is down")
+
+
+class Dispatcher:
+    """Everything about one carrier: what is under way, how its link fares, and the rounds."""
+
+    def __init__(
+        self,
+        *,
+        carrier: Carrier,
+        centre: MessageCentre,
+        store: Store,
+        clock: Clock,
+        feed: Feed,
+        announce: Callable[[Iterable[DueCallback]], None],
+        wake: Callable[[int], None],
+    ) -> None:
+        self.carrier = carrier
+        self.centre = centre
+        self.link = Link()
+        self._store = store
+        self._clock = clock
+        self._feed = feed
+        self._announce = announce
+        self._wake_carrier = wake
+        self._throughput = Throughput(carrier.throughput, clock.monotonic_s())
+        self._under_way: set[int] = set()  # asked, not answered
+        self._unrecorded: set[int] = set()  # answered, not written yet
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_woken = asyncio.Event()
+        self._is_stopping = False
+
+    @property
+    def in_flight_count(self) -> int:
+        return len(self._under_way)
+
+    def wake(self) -> None:
+        """Look now: something may be due."""
+        self._is_woken.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; what is under way goes on until `drain`."""
+        self._is_stopping = True
+        self.wake()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for what is under way; what takes longer is given up and becomes doubtful."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def run(self) -> None:
+        """Rounds until stopped: at once while there is room and work, else on a wake-up or when the wait is over."""
+        while not self._is_stopping:
+            self._is_woken.clear()
+            try:
+                claimed_count = await self.run_once()
+            except StoreBroken:
+                return
+            except StoreError:
+                claimed_count = 0
+            if not claimed_count:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        now_s = self._clock.monotonic_s()
+        wait_s = min(POLL_S, self.link.wait_s(now_s) or self._throughput.wait_s() or POLL_S)
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._is_woken.wait()
+        except TimeoutError:
+            pass
+
+    async def run_once(self) -> int:
+        """One round: claim what the link has room for and start it; tells how many messages that were."""
+        room = self.room()
+        if room:
+            claimed = await self._store.claim(self._claim(room))
+            self._throughput.spend(len(claimed))
+            for message in claimed:
+                self._under_way.add(message.id)
+                self._start(self._send(message))
+            return len(claimed)
+        if self.link.is_down and not self._is_stopping:
+            return await self._pass_on()
+        return 0
+
+    def room(self) -> int:
+        """How many messages may leave now."""
+        now_s = self._clock.monotonic_s()
+        if self._is_stopping or len(self._unrecorded) > UNRECORDED_FACTOR * self.carrier.window:
+            return 0
+        room = self.link.allowance(self.carrier.window, now_s) - len(self._under_way)
+        allowance = self._throughput.allowance(now_s)
+        return max(0, min(room, CLAIM_MAX if allowance is None else allowance, CLAIM_MAX))
+
+    def _claim(self, count_max: int, *, is_detour: bool = False) -> Claim:
+        in_flight = frozenset(self._under_way | self._unrecorded)
+        return Claim(self.carrier.id, count_max, self._clock.now_ms(), in_flight, is_detour)
+
+    async def _pass_on(self) -> int:
+        claimed = await self._store.claim(self._claim(DETOUR_MAX, is_detour=True))
+        for message in claimed:
+            self._start(self._record(message, self._after(message, IS_DOWN), IS_DOWN))
+        return len(claimed)
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, message: Message) -> None:
+        try:
+            verdict = await self.centre.submit(southward(message))
+        except Exception:  # a carrier that breaks must not take the gateway along; nobody knows what left
+            verdict = Uncertain("carrier failed")
+        finally:
+            self._under_way.discard(message.id)
+        self.link.hear(verdict, self._clock.monotonic_s())
+        self._is_woken.set()
+        await self._record(message, self._after(message, verdict), verdict)
+
+    def _after(self, message: Message, verdict: Verdict) -> Move:
+        return after_verdict(message, verdict, self.carrier.uncertain, self._clock.now_ms())
+
+    async def settle_doubts_once(self) -> int:
+        """One round over messages in doubt: asked about, sent again, failed or held, as the policy says."""
+        claim = Claim(self.carrier.id, DOUBTS_MAX, self._clock.now_ms())
+        adopted = await self._store.adopt(claim)
+        for message in adopted:
+            self._start(self._settle_doubt(message))
+        return len(adopted)
+
+    async def _settle_doubt(self, message: Message) -> None:
+        self._unrecorded.add(message.id)
+        now_ms = self._clock.now_ms()
+        if self.carrier.uncertain is UncertainPolicy.QUERY and self.centre.finds_our_reference:
+            answer = await self.centre.query(str(message.id))
+            move = after_query(message, answer, now_ms)
+            references = (answer.reference,) if isinstance(answer, Report) and answer.reference else ()
+        else:
+            move, references = after_doubt(message, self.carrier.uncertain, now_ms), ()
+        await self._record(message, move, Uncertain("in doubt"), references)
+
+    async def _record(
+        self, message: Message, move: Move, verdict: Verdict, references: tuple[str, ...] | None = None
+    ) -> None:
+        """Write a verdict, however long the database is away: until then the message is doubtful to everybody else."""
+        self._unrecorded.add(message.id)
+        sending = Sending(
+            message=message,
+            move=move,
+            now_ms=self._clock.now_ms(),
+            references=references_of(verdict) if references is None else references,
+            detail=detail_of(verdict),
+        )
+        try:
+            while True:
+                try:
+                    recorded = await self._store.record(sending)
+                    break
+                except StoreBroken:
+                    return
+                except StoreError:
+                    await asyncio.sleep(RECORD_AGAIN_S)
+        finally:
+            self._unrecorded.discard(message.id)
+        if recorded.is_made:
+            self._tell(message, move)
+            self._announce(recorded.callbacks)
+            if move.state is State.QUEUED:
+                self._wake_carrier(move.carrier_id)
+
+    def _tell(self, message: Message, move: Move) -> None:
+        step = STEPS.get(move.state, Step.RECEIPT)
+        if step is Step.RETRIED and move.carrier_id != message.carrier_id:
+            step = Step.REROUTED
+        self._feed.tell(step, self.carrier.name, message.id, message.recipient)
+
+
+STEPS = {
+    State.SENT: Step.SENT,
+    State.QUEUED: Step.RETRIED,
+    State.SENDING: Step.DOUBTFUL,
+    State.REJECTED: Step.REJECTED,
+    State.EXPIRED: Step.REJECTED,
+    State.UNDELIVERABLE: Step.REJECTED,
+    State.UNKNOWN: Step.REJECTED,
+}
+
+
+def southward(message: Message) -> Submission:
+    """The message as it is submitted to a carrier; our id goes along as the reference."""
+    return Submission(
+        recipients=(message.recipient,),
+        text=message.text,
+        originator=message.originator,
+        service=message.service,
+        priority=message.priority,
+        reference=str(message.id),
+    )
+
+
+def references_of(verdict: Verdict) -> tuple[str, ...]:
+    if not isinstance(verdict, Accepted):
+        return ()
+    return tuple(ticket.reference for ticket in verdict.tickets if ticket.reference)
+
+
+def detail_of(verdict: Verdict) -> str:
+    """The carrier's own words, for the story of the message."""
+    if isinstance(verdict, Refused):
+        return f"{verdict.reason}: {verdict.detail}"[:DETAIL_MAX] if verdict.detail else verdict.reason.value
+    return verdict.detail[:DETAIL_MAX] if isinstance(verdict, Uncertain) else ""

@@ -1,0 +1,90 @@
+"""How fast a link may go: its throughput, and how it backs off when the other side is slow, full or gone.
+
+Pure: everything here is told the time.
+"""
+
+from chappe.core.centre import REMEDIES, Accepted, Refused, Uncertain, Verdict
+
+BURST_S = 0.1  # what a rested link may send at once, in seconds of its throughput
+PAUSE_FIRST_S = 1.0
+PAUSE_MAX_S = 60.0
+FAILURES_MAX = 5  # in a row, before the link counts as down
+
+
+class Throughput:
+    """A cap in messages per second (0 = none), as a bucket that fills with time."""
+
+    def __init__(self, per_s: float, now_s: float) -> None:
+        self._per_s = per_s
+        self._burst = max(1.0, per_s * BURST_S)
+        self._tokens = self._burst
+        self._filled_s = now_s
+
+    def allowance(self, now_s: float) -> int | None:
+        """How many may go now; None = as many as you like."""
+        if not self._per_s:
+            return None
+        self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._per_s)
+        self._filled_s = now_s
+        return int(self._tokens)
+
+    def spend(self, count: int) -> None:
+        if self._per_s:
+            self._tokens -= count
+
+    def wait_s(self) -> float:
+        """How long until the next one may go."""
+        return max(0.0, (1 - self._tokens) / self._per_s) if self._per_s else 0.0
+
+
+class Link:
+    """The health of the way to a carrier or a customer's URL. Trouble pauses it, longer each time; after several in a
+    row it is down, and one message at a time tries whether it is back."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._resumes_s = 0.0
+
+    @property
+    def is_down(self) -> bool:
+        return self.failures >= FAILURES_MAX
+
+    def wait_s(self, now_s: float) -> float:
+        """How long nothing may go."""
+        return max(0.0, self._resumes_s - now_s)
+
+    def allowance(self, window: int, now_s: float) -> int:
+        """How many may be under way: none while paused, one to probe after trouble, else the window."""
+        if now_s < self._resumes_s:
+            return 0
+        return 1 if self.is_down else window
+
+    def succeed(self) -> None:
+        self.failures = 0
+        self._resumes_s = 0.0
+
+    def fail(self, now_s: float, retry_after_s: float | None = None) -> None:
+        """Trouble: what fails while the link is paused already (it left before) does not lengthen the pause."""
+        if now_s < self._resumes_s:
+            return
+        self.failures += 1
+        pause_s = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2 ** min(self.failures - 1, 10))
+        self._resumes_s = now_s + min(max(pause_s, retry_after_s or 0.0), PAUSE_MAX_S)
+
+    def doubt(self, now_s: float) -> None:
+        """No answer to one request: one alone may be bad luck, several in a row are trouble."""
+        self.failures += 1
+        if self.is_down:
+            self.failures -= 1
+            self.fail(now_s)
+
+    def hear(self, verdict: Verdict, now_s: float) -> None:
+        """Learn from a carrier's verdict: a refusal of one message says that the link works."""
+        if isinstance(verdict, Accepted):
+            self.succeed()
+        elif isinstance(verdict, Uncertain):
+            self.doubt(now_s)
+        elif isinstance(verdict, Refused) and REMEDIES[verdict.reason].slows_link:
+            self.fail(now_s, verdict.retry_after_s)
+        else:
+            self.succeed()

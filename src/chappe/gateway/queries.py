@@ -1,0 +1,79 @@
+"""What became of a message, and what is left to spend."""
+
+from chappe.clock import Clock
+from chappe.core.centre import Balance, Cancel, Cancelled, FetchBalance, Query, Refusal, Refused
+from chappe.core.lifecycle import combined
+from chappe.core.model import Message, Report
+from chappe.store.database import StoreError
+from chappe.store.engine import Store
+from chappe.store.messages import RECIPIENTS_MAX, Cancellation
+
+ID_DIGITS_MAX = 19
+
+
+class QueryDesk:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def query(self, query: Query) -> Report | Refused:
+        """The report on a submission: of its one message, or of all of them together (the least finished state, the
+        sum of prices). A wrong id and somebody else's message look the same."""
+        submission_id = message_id_of(query.reference)
+        if submission_id is None:
+            return Refused(Refusal.NOT_FOUND)
+        try:
+            messages = await self._store.read(self._store.of_submission(submission_id, RECIPIENTS_MAX))
+        except StoreError:
+            return Refused(Refusal.OVERLOADED)
+        if not messages or not may_see(query, messages[0]):
+            return Refused(Refusal.NOT_FOUND)
+        return together(messages)
+
+    async def cancel(self, cancel: Cancel) -> Cancelled | Refused:
+        """Take back what still waits. Money reserved for it is given back in the same commit."""
+        submission_id = message_id_of(cancel.reference)
+        found = await self.query(Query(reference=cancel.reference, account=cancel.account))
+        if submission_id is None or isinstance(found, Refused):
+            return found if isinstance(found, Refused) else Refused(Refusal.NOT_FOUND)
+        cancellation = Cancellation(cancel.account.id, submission_id, self._clock.now_ms())
+        try:
+            count = await self._store.cancel(cancellation)
+        except StoreError:
+            return Refused(Refusal.OVERLOADED)
+        return Cancelled() if count else Refused(Refusal.TOO_LATE)
+
+    async def balance(self, call: FetchBalance) -> Balance | Refused:
+        try:
+            available_micros = await self._store.read(
+                lambda transaction: self._store.figures.available_micros(transaction, call.account.id)
+            )
+        except StoreError:
+            return Refused(Refusal.OVERLOADED)
+        return Balance(amount_micros=available_micros, currency=call.account.currency)
+
+
+def message_id_of(reference: str) -> int | None:
+    is_id = reference.isascii() and reference.isdigit() and len(reference) <= ID_DIGITS_MAX
+    return int(reference) if is_id and int(reference) < 1 << 63 else None
+
+
+def may_see(query: Query, message: Message) -> bool:
+    """Its account may; so may whoever names its originator beside the id, where the dialect has it so (proovl 2.4)."""
+    if query.account is not None:
+        return message.account_id == query.account.id
+    return bool(query.originator) and query.originator.removeprefix("+") == message.originator
+
+
+def together(messages: list[Message]) -> Report:
+    first = messages[0]
+    return Report(
+        id=first.id,
+        submission_id=first.submission_id,
+        reference=first.reference,
+        originator=first.originator,
+        recipient=first.recipient,
+        state=combined(message.state for message in messages),
+        segments=sum(message.segments for message in messages),
+        price_micros=sum(message.price_micros for message in messages),
+    )
