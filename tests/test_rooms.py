@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.app": EVERYTHING,
     "chappe.cli": EVERYTHING,
     "chappe.settings": frozenset(),
+    "chappe.logs": frozenset({"chappe.sms"}),
     "chappe.clock": frozenset(),
     "chappe.outbound": frozenset({"chappe.core", "chappe.dialects.base", "chappe.clock"}),
     "chappe.client": frozenset({"chappe.dialects", "chappe.core", "chappe.sms", "chappe.outbound"}),
