@@ -1,0 +1,467 @@
+"""The gateway file: TOML in, records out, or every mistake at once with its file, line and remedy.
+
+Which keys there are, how each is read and which must stand there is one table per kind of entry. A reader takes what
+TOML gave and returns what we keep, or raises ValueError with words that finish the sentence "price: ...". TOML's reader
+tells no lines once the text is parsed, so an entry's line is found again by its header.
+"""
+
+import difflib
+import re
+import tomllib
+import zoneinfo
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from chappe.core.ledger import parse_micros
+from chappe.core.model import Secret, Service, UncertainPolicy
+from chappe.core.routing import PREFIX_MAX
+from chappe.gateway.directory import AccountSettings, CarrierSettings
+from chappe.sms.numbers import OriginatorKind, parse_msisdn, parse_originator
+
+SIZE_MAX = 16 * 1024 * 1024  # characters
+ENTRIES_MAX = 100_000  # of each kind
+PROBLEMS_SHOWN_MAX = 20
+NAME_MAX = 64
+SECRET_MAX = 256
+URL_MAX = 2_000
+LIST_MAX = 10_000
+OPTIONS_MAX = 50
+RECIPIENTS_MAX = 100_000
+WINDOW_MAX = 1_000
+THROUGHPUT_MAX = 10_000
+TIMEOUT_MIN_S, TIMEOUT_MAX_S = 1, 300
+
+
+class GatewayFileError(Exception):
+    """The gateway file is wrong; each line of the message is one mistake."""
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What this chappe can do: the kinds of carriers, and the dialects in which customers are called back."""
+
+    kinds: frozenset[str]
+    dialects: frozenset[str]
+
+
+class AccountWish(Struct, frozen=True, kw_only=True):
+    """An account as the file wants it."""
+
+    name: str
+    password: Secret
+    balance_micros: int = 0  # credited once, when the account is made
+    limit_micros: int = 0  # how far its money may go down; negative = credit
+    settings: AccountSettings
+
+
+class CarrierWish(Struct, frozen=True, kw_only=True):
+    """A carrier as the file wants it; its callback key is not the file's business."""
+
+    name: str
+    kind: str
+    password: Secret = Secret("")
+    settings: CarrierSettings
+
+
+class RouteWish(Struct, frozen=True, kw_only=True):
+    """A route as the file wants it, carriers by name."""
+
+    prefix: str
+    service: Service | None
+    carriers: tuple[str, ...]
+    price_micros: int
+
+
+class GatewayFile(Struct, frozen=True, kw_only=True):
+    """Everything that the file wants, and nothing else shall be."""
+
+    accounts: tuple[AccountWish, ...] = ()
+    carriers: tuple[CarrierWish, ...] = ()
+    routes: tuple[RouteWish, ...] = ()
+
+
+def parse(text: str, *, file_name: str, known: Known) -> GatewayFile:
+    """Raises GatewayFileError with all that is wrong."""
+    if len(text) > SIZE_MAX:
+        raise GatewayFileError(f"{file_name}: larger than {SIZE_MAX} characters")
+    reading = Reading(text, file_name, known)
+    return reading.file(toml_of(text, file_name))
+
+
+def toml_of(text: str, file_name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        words, _, place = str(error).partition(" (at line ")
+        line = place.partition(",")[0] or str(text.count("\n") + 1)
+        raise GatewayFileError(f"{file_name}:{line}: not TOML: {words}") from None
+
+
+# How values are read
+
+
+def read_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a text in quotes, not {value!r}"[:200])
+    return value
+
+
+def read_name(value: object) -> str:
+    name = read_text(value)
+    if not (0 < len(name) <= NAME_MAX and name.isprintable() and name == name.strip()):
+        raise ValueError(f"must be 1 to {NAME_MAX} printable characters without blanks around them")
+    return name
+
+
+def read_secret(value: object) -> Secret:
+    if not (isinstance(value, str) and 0 < len(value) <= SECRET_MAX):
+        raise ValueError(f"must be a text of 1 to {SECRET_MAX} characters in quotes")
+    return Secret(value)
+
+
+def read_money(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('must be an amount in quotes, such as "0.0100"')
+    return parse_micros(value)
+
+
+def read_positive_money(value: object) -> int:
+    amount_micros = read_money(value)
+    if amount_micros < 0:
+        raise ValueError("must not be negative")
+    return amount_micros
+
+
+def read_currency(value: object) -> str:
+    currency = read_text(value)
+    if not re.fullmatch("[A-Z]{3}", currency):
+        raise ValueError('must be three capital letters, such as "EUR"')
+    return currency
+
+
+def read_timezone(value: object) -> str:
+    name = read_text(value)
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f'{name!r} is no time zone: write one such as "Europe/Rome" or "UTC"') from None
+    return name
+
+
+def read_url(value: object) -> str:
+    url = read_text(value)
+    try:
+        parts = urlsplit(url)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_web = False
+    if url and not (is_web and len(url) <= URL_MAX and url.isprintable() and " " not in url):
+        raise ValueError("must be a URL that begins with http:// or https://")
+    return url
+
+
+def read_prefix(value: object) -> str:
+    prefix = read_text(value).removeprefix("+")
+    if not (re.fullmatch("[0-9]*", prefix) and len(prefix) <= PREFIX_MAX):
+        raise ValueError(f'must be the first digits of a number (at most {PREFIX_MAX}), or "" for everywhere')
+    return prefix
+
+
+def read_sender(value: object) -> str:
+    sender = read_text(value)
+    if parse_originator(sender) is None:
+        raise ValueError(f"{sender!r} is no sender: a number, a short code, or at most 11 characters with a letter")
+    return sender
+
+
+def read_number(value: object) -> str:
+    number = read_text(value)
+    originator = parse_originator(number)
+    if originator is not None and originator.kind is OriginatorKind.SHORT_CODE:
+        return originator.value
+    msisdn = parse_msisdn(number)
+    if msisdn is None:
+        raise ValueError(f"{number!r} is no number with its country code, and no short code")
+    return msisdn
+
+
+def read_options(value: object) -> dict[str, str]:
+    if not (isinstance(value, dict) and len(value) <= OPTIONS_MAX):
+        raise ValueError(f"must be a table of at most {OPTIONS_MAX} texts")
+    return {name: read_text(each) for name, each in value.items()}
+
+
+def list_of(read: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
+    def read_list(value: object) -> tuple[str, ...]:
+        if not (isinstance(value, list) and len(value) <= LIST_MAX):
+            raise ValueError(f'must be a list of at most {LIST_MAX} texts, such as ["a", "b"]')
+        values = tuple(read(each) for each in value)
+        if len(set(values)) < len(values):
+            raise ValueError("names something twice")
+        return values
+
+    return read_list
+
+
+def one_of(words: Iterable[str]) -> Callable[[object], str]:
+    choices = sorted(map(str, words))  # plain texts: an enum's word prints with its class
+
+    def read_word(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}{suggestion(value, choices)}")
+        return str(value)
+
+    return read_word
+
+
+def number_in(low: float, high: float, kind: type[int] | type[float]) -> Callable[[object], Any]:
+    def read_number_in(value: object) -> int | float:
+        if isinstance(value, int | kind) and not isinstance(value, bool) and low <= value <= high:
+            return kind(value)
+        raise ValueError(f"must be a {'whole ' if kind is int else ''}number from {low} to {high}")
+
+    return read_number_in
+
+
+def suggestion(word: object, choices: Iterable[str]) -> str:
+    """`; did you mean 'window'?`, where something is near."""
+    near = difflib.get_close_matches(word, list(choices), 1) if isinstance(word, str) else []
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+# Which keys there are
+
+Read = Callable[[object], Any]
+
+
+class Key(NamedTuple):
+    """How a key's value is read, and whether it must stand there."""
+
+    read: Read
+    is_required: bool = False
+
+
+def account_keys(known: Known) -> dict[str, Key]:
+    return {
+        "name": Key(read_name, is_required=True),
+        "password": Key(read_secret, is_required=True),
+        "balance": Key(read_positive_money),
+        "limit": Key(read_positive_money),
+        "currency": Key(read_currency),
+        "timezone": Key(read_timezone),
+        "senders": Key(list_of(read_sender)),
+        "numbers": Key(list_of(read_number)),
+        "receipt_url": Key(read_url),
+        "receipt_method": Key(one_of(["GET", "POST"])),
+        "receipt_dialect": Key(one_of(known.dialects)),
+        "inbound_url": Key(read_url),
+        "recipients_max": Key(number_in(1, RECIPIENTS_MAX, int)),
+    }
+
+
+CARRIER_KEYS = {
+    "name": Key(read_name, is_required=True),
+    "kind": Key(read_text, is_required=True),
+    "url": Key(read_url),
+    "login": Key(read_text),
+    "password": Key(read_secret),
+    "window": Key(number_in(1, WINDOW_MAX, int)),
+    "throughput": Key(number_in(0, THROUGHPUT_MAX, float)),
+    "uncertain": Key(one_of(UncertainPolicy)),
+    "timeout_s": Key(number_in(TIMEOUT_MIN_S, TIMEOUT_MAX_S, float)),
+    "options": Key(read_options),
+}
+ROUTE_KEYS = {
+    "prefix": Key(read_prefix, is_required=True),
+    "service": Key(one_of(Service)),
+    "carriers": Key(list_of(read_text), is_required=True),
+    "price": Key(read_positive_money, is_required=True),
+}
+KINDS = ("carrier", "route", "account")
+
+SIMULATED = "simulated"  # the one kind of carrier that nobody logs in to
+OTHER_VERSIONS = ("smpp", "voipcom", "smsend", "smscentre")  # kinds of carriers that other versions know
+
+
+class Place(NamedTuple):
+    """One entry of the file: its kind, how many of that kind stand before it, and how it is called in words."""
+
+    kind: str
+    before_count: int
+    title: str
+
+
+class Reading:
+    """One pass over a file, which collects its mistakes."""
+
+    def __init__(self, text: str, file_name: str, known: Known) -> None:
+        self._lines = Lines(text)
+        self._file_name = file_name
+        self._known = known
+        self._problems: list[tuple[int, str]] = []
+
+    def file(self, tables: dict[str, Any]) -> GatewayFile:
+        for name in tables:
+            if name not in KINDS:
+                words = f"unknown entry {name!r}: a gateway file has [[carrier]], [[route]] and [[account]]"
+                self._complain(self._lines.of_word(name), words + suggestion(name, KINDS))
+        accounts = [self._account(place, table) for place, table in self._entries(tables, "account")]
+        carriers = [self._carrier(place, table) for place, table in self._entries(tables, "carrier")]
+        names = {table.get("name") for _, table in self._entries(tables, "carrier", is_quiet=True)}
+        routes = [self._route(place, table, names) for place, table in self._entries(tables, "route")]
+        self._refuse_doubles("account", [(one.name,) if one else () for one in accounts], "name {!r}")
+        self._refuse_doubles("account", [one.settings.numbers if one else () for one in accounts], "number {!r}")
+        self._refuse_doubles("carrier", [(one.name,) if one else () for one in carriers], "name {!r}")
+        keys = [(f"{one.prefix} {one.service or ''}".strip(),) if one else () for one in routes]
+        self._refuse_doubles("route", keys, "prefix and service {!r}")
+        if self._problems:
+            raise GatewayFileError(self._words())
+        return GatewayFile(
+            accounts=tuple(one for one in accounts if one),
+            carriers=tuple(one for one in carriers if one),
+            routes=tuple(one for one in routes if one),
+        )
+
+    def _account(self, place: Place, table: dict[str, Any]) -> AccountWish | None:
+        values = self._values(place, table, account_keys(self._known))
+        if values is None:
+            return None
+        return AccountWish(
+            name=values.pop("name"),
+            password=values.pop("password"),
+            balance_micros=values.pop("balance", 0),
+            limit_micros=-values.pop("limit", 0),
+            settings=AccountSettings(**values),
+        )
+
+    def _carrier(self, place: Place, table: dict[str, Any]) -> CarrierWish | None:
+        kind = table.get("kind")
+        if isinstance(kind, str) and kind not in self._known.kinds:
+            choices = sorted(self._known.kinds)
+            is_other = kind in OTHER_VERSIONS
+            words = "is not in this version" if is_other else f"is no kind of carrier{suggestion(kind, choices)}"
+            self._complain_of(place, "kind", f"{kind!r} {words}; there are {', '.join(choices)}")
+            return None
+        values = self._values(place, table, CARRIER_KEYS)
+        if values is None:
+            return None
+        missing = [key for key in ("login", "password") if kind != SIMULATED and not values.get(key)]
+        for key in missing:
+            self._complain_of(place, key, f"is missing: a carrier of kind {kind!r} needs it")
+        if missing:
+            return None
+        return CarrierWish(
+            name=values.pop("name"),
+            kind=values.pop("kind"),
+            password=values.pop("password", Secret("")),
+            settings=CarrierSettings(**values | {"uncertain": UncertainPolicy(values.get("uncertain", "hold"))}),
+        )
+
+    def _route(self, place: Place, table: dict[str, Any], carrier_names: set[Any]) -> RouteWish | None:
+        values = self._values(place, table, ROUTE_KEYS)
+        if values is None:
+            return None
+        if not values["carriers"]:
+            self._complain_of(place, "carriers", "must name at least one carrier")
+        for name in values["carriers"]:
+            if name not in carrier_names:
+                near = suggestion(name, [each for each in carrier_names if isinstance(each, str)])
+                self._complain_of(
+                    place, "carriers", f"there is no carrier {name!r}{near or '; add it as a [[carrier]]'}"
+                )
+        return RouteWish(
+            prefix=values["prefix"],
+            service=Service(values["service"]) if "service" in values else None,
+            carriers=values["carriers"],
+            price_micros=values["price"],
+        )
+
+    def _entries(
+        self, tables: Mapping[str, Any], kind: str, *, is_quiet: bool = False
+    ) -> list[tuple[Place, dict[str, Any]]]:
+        entries = tables.get(kind, [])
+        is_list = isinstance(entries, list) and len(entries) <= ENTRIES_MAX
+        if not (is_list and all(isinstance(each, dict) for each in entries)):
+            if not is_quiet:
+                words = f"write each {kind} as a table under the header [[{kind}]], at most {ENTRIES_MAX} of them"
+                self._complain(self._lines.of_word(kind), words)
+            return []
+        return [(Place(kind, index, title_of(kind, index, table)), table) for index, table in enumerate(entries)]
+
+    def _values(self, place: Place, table: dict[str, Any], keys: Mapping[str, Key]) -> dict[str, Any] | None:
+        """What stands in an entry, read; None where something in it is wrong."""
+        problems_count = len(self._problems)
+        values = {}
+        for name, value in table.items():
+            if name not in keys:
+                self._complain_of(place, name, f"is no key of a {place.kind}{suggestion(name, keys)}")
+                continue
+            try:
+                values[name] = keys[name].read(value)
+            except ValueError as error:
+                self._complain_of(place, name, str(error))
+        for name, key in keys.items():
+            if key.is_required and name not in table:
+                self._complain_of(place, name, "is missing")
+        return values if len(self._problems) == problems_count else None
+
+    def _refuse_doubles(self, kind: str, owned: Sequence[tuple[str, ...]], words: str) -> None:
+        """What may stand in one entry of a kind only; `owned` is what stands in each of them."""
+        seen: dict[str, int] = {}
+        for index, values in enumerate(owned):
+            for value in values:
+                first = seen.setdefault(value, index)
+                if first != index:
+                    line = self._lines.of_entry(kind, first)
+                    words_here = f"{words.format(value)} is taken by the {kind} of line {line}"
+                    self._complain(self._lines.of_entry(kind, index), f"{kind}: {words_here}")
+
+    def _complain_of(self, place: Place, key: str, words: str) -> None:
+        self._complain(self._lines.of_entry(place.kind, place.before_count, key), f"{place.title}: {key} {words}")
+
+    def _complain(self, line: int, words: str) -> None:
+        self._problems.append((line, words))
+
+    def _words(self) -> str:
+        lines = [f"{self._file_name}:{line}: {words}" for line, words in sorted(self._problems)]
+        hidden_count = len(lines) - PROBLEMS_SHOWN_MAX
+        more = [f"{self._file_name}: and {hidden_count} more"] if hidden_count > 0 else []
+        return "\n".join(lines[:PROBLEMS_SHOWN_MAX] + more)
+
+
+def title_of(kind: str, index: int, table: Mapping[str, Any]) -> str:
+    """An entry in words: by its name or prefix, else by its place."""
+    name = table.get("prefix" if kind == "route" else "name")
+    return f"{kind} {name!r}" if isinstance(name, str) and len(name) <= NAME_MAX else f"{kind} number {index + 1}"
+
+
+class Lines:
+    """Where things stand in a TOML text, as far as lines tell: the first line that looks right."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
+        self._headers: dict[str, list[int]] = {kind: [] for kind in KINDS}
+        for number, line in enumerate(self._lines, 1):
+            header = re.match(r"\s*\[\[\s*(\w+)\s*\]\]", line)
+            if header and header[1] in self._headers:
+                self._headers[header[1]].append(number)
+
+    def of_entry(self, kind: str, index: int, key: str = "") -> int:
+        """The line of a key in the `index`-th entry of a kind, else of the entry's header, else the first."""
+        headers = self._headers[kind]
+        if index >= len(headers):
+            return self.of_word(kind)
+        header = headers[index]
+        if key:
+            own = re.compile(rf"""\s*(?:\[\s*{kind}\s*\.\s*)?["']?{re.escape(key)}["']?\s*[=.\]]""")
+            for number, line in enumerate(self._lines[header:], header + 1):
+                if re.match(r"\s*\[\[", line):
+                    break
+                if own.match(line):
+                    return number
+        return header
+
+    def of_word(self, word: str) -> int:
+        return next((number for number, line in enumerate(self._lines, 1) if word in line), 1)

@@ -1,0 +1,351 @@
+"""The gateway file: every mistake is named with its line, the plan tells no secret, applying is all or nothing."""
+
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import text as sql
+
+from chappe.core.model import Service, UncertainPolicy
+from chappe.gateway.configuration import Action, Change, apply
+from chappe.gateway.directory import Directory
+from chappe.gateway.gateway_file import PROBLEMS_SHOWN_MAX, GatewayFileError, Known, parse
+from chappe.gateway.secrets import Sealer, verify
+from chappe.store.configuration import Configuration, StoredConfiguration
+from chappe.store.database import Database, StoreError
+from chappe.store.figures import Figures, Funds
+from chappe.store.migrate import migrate
+from chappe.store.money import Ledger
+
+KNOWN = Known(kinds=frozenset({"simulated", "proovl", "smsfox"}), dialects=frozenset({"proovl", "smsfox"}))
+SEALER = Sealer(Fernet.generate_key().decode())
+NOW_MS = 1_800_000_000_000
+
+FILE = """
+[[carrier]]
+name = "sim"
+kind = "simulated"
+
+[[carrier]]
+name = "fox"
+kind = "smsfox"
+url = "https://me:hidden1@sms.example/en/api/?key=hidden2"
+login = "me"
+password = "hidden3"
+window = 5
+throughput = 2.5
+uncertain = "resend"
+timeout_s = 10
+options = { sender = "hidden4" }
+
+[[route]]
+prefix = ""
+carriers = ["fox", "sim"]
+price = "0.0100"
+
+[[route]]
+prefix = "+44"
+service = "premium"
+carriers = ["sim"]
+price = "0.02"
+
+[[account]]
+name = "alice"
+password = "hidden5"
+currency = "EUR"
+balance = "100.00"
+limit = "5.00"
+timezone = "Europe/Rome"
+senders = ["ACME"]
+numbers = ["+44 7700 900001", "12345"]
+receipt_url = "http://127.0.0.1:9000/receipt"
+receipt_method = "GET"
+receipt_dialect = "proovl"
+inbound_url = "http://127.0.0.1:9000/inbound"
+"""
+
+
+def test_the_whole_file_is_read() -> None:
+    """Every documented key arrives in its record, in our units."""
+    wanted = parse(FILE, file_name="gateway.toml", known=KNOWN)
+    (alice,) = wanted.accounts
+    assert (alice.name, alice.password.value, alice.balance_micros, alice.limit_micros) == (
+        "alice",
+        "hidden5",
+        100_000_000,
+        -5_000_000,
+    )
+    assert alice.settings.numbers == ("447700900001", "12345")
+    assert (alice.settings.timezone, alice.settings.senders) == ("Europe/Rome", ("ACME",))
+    assert (alice.settings.receipt_dialect, alice.settings.receipt_method) == ("proovl", "GET")
+    sim, fox = wanted.carriers
+    assert (sim.kind, sim.settings.window, sim.settings.uncertain) == ("simulated", 32, UncertainPolicy.HOLD)
+    assert (fox.settings.window, fox.settings.throughput, fox.settings.timeout_s) == (5, 2.5, 10.0)
+    assert (fox.settings.uncertain, fox.settings.options) == (UncertainPolicy.RESEND, {"sender": "hidden4"})
+    assert [(one.prefix, one.service, one.carriers, one.price_micros) for one in wanted.routes] == [
+        ("", None, ("fox", "sim"), 10_000),
+        ("44", Service.PREMIUM, ("sim",), 20_000),
+    ]
+
+
+MISTAKES = [
+    # what stands in FILE, what is written instead, the line and the words of the complaint
+    ("window = 5", "windw = 5", 12, "carrier 'fox': windw is no key of a carrier; did you mean 'window'?"),
+    ("window = 5", "window = 0", 12, "carrier 'fox': window must be a whole number from 1 to 1000"),
+    ("window = 5", "window = 2.5", 12, "window must be a whole number"),
+    ("window = 5", "window = true", 12, "window must be a whole number"),
+    ("throughput = 2.5", "throughput = nan", 13, "throughput must be a number from 0 to 10000"),
+    ("timeout_s = 10", "timeout_s = 0", 15, "timeout_s must be a number from 1 to 300"),
+    (
+        'uncertain = "resend"',
+        'uncertain = "resent"',
+        14,
+        "fail, hold, query, resend, not 'resent'; did you mean 'resend'?",
+    ),
+    ('kind = "smsfox"', 'kind = "smpp"', 8, "kind 'smpp' is not in this version; there are proovl, simulated, smsfox"),
+    ('kind = "smsfox"', 'kind = "smsfx"', 8, "kind 'smsfx' is no kind of carrier; did you mean 'smsfox'?"),
+    ('kind = "smsfox"', "", 6, "carrier 'fox': kind is missing"),
+    ('login = "me"', "", 6, "login is missing: a carrier of kind 'smsfox' needs it"),
+    ('password = "hidden3"', "", 6, "password is missing"),
+    ('password = "hidden5"', "password = 12345", 31, "password must be a text of 1 to 256 characters in quotes"),
+    ('url = "https://me', 'url = "ftp://me', 9, "url must be a URL that begins with http:// or https://"),
+    ('options = { sender = "hidden4" }', "options = { sender = 4 }", 16, "options must be a text in quotes"),
+    ('carriers = ["sim"]', 'carriers = ["simm"]', 26, "there is no carrier 'simm'; did you mean 'sim'?"),
+    ('carriers = ["sim"]', 'carriers = ["other"]', 26, "there is no carrier 'other'; add it as a [[carrier]]"),
+    ('carriers = ["sim"]', "carriers = []", 26, "route '+44': carriers must name at least one carrier"),
+    ('carriers = ["sim"]', 'carriers = "sim"', 26, "carriers must be a list"),
+    ('service = "premium"', 'service = "gold"', 25, "service must be one of economy, premium, standard, not 'gold'"),
+    (
+        'prefix = "+44"\nservice = "premium"',
+        'prefix = ""',
+        23,
+        "route: prefix and service '' is taken by the route of line",
+    ),
+    ('prefix = "+44"', 'prefix = "UK"', 24, "prefix must be the first digits of a number"),
+    ('price = "0.0100"', "price = 0.01", 21, 'price must be an amount in quotes, such as "0.0100"'),
+    ('price = "0.0100"', 'price = "-1"', 21, "price must not be negative"),
+    ('price = "0.0100"', 'price = "cheap"', 21, "price 'cheap' is not an amount of money"),
+    ('price = "0.0100"', 'price = "0.00000001"', 21, "has more than six decimal places"),
+    ('currency = "EUR"', 'currency = "euro"', 32, "currency must be three capital letters"),
+    ('timezone = "Europe/Rome"', 'timezone = "Rome"', 35, "timezone 'Rome' is no time zone"),
+    ('timezone = "Europe/Rome"', 'timezone = "../../etc/passwd"', 35, "is no time zone"),
+    ('"12345"]', '"447700900001"]', 37, "numbers names something twice"),
+    ('"12345"]', '"no number"]', 37, "numbers 'no number' is no number with its country code, and no short code"),
+    ('senders = ["ACME"]', 'senders = ["much too long a name"]', 36, "is no sender"),
+    ('receipt_dialect = "proovl"', 'receipt_dialect = "prowl"', 40, "did you mean 'proovl'?"),
+    ('name = "alice"', 'name = " alice"', 30, "name must be 1 to 64 printable characters"),
+    ("[[account]]", "[[acount]]", 29, "unknown entry 'acount'"),
+    ("[[account]]", "[account]", 29, "write each account as a table under the header [[account]]"),
+    ("[[account]]", "[[account]", 29, "not TOML"),
+]
+
+
+@pytest.mark.parametrize("right, wrong, line, words", MISTAKES)
+def test_a_mistake_is_named_with_its_line(right: str, wrong: str, line: int, words: str) -> None:
+    """Each mistake is told with file, line, entry and key, and with what to write instead; never with a secret."""
+    assert FILE.count(right) == 1
+    with pytest.raises(GatewayFileError) as raised:
+        parse(FILE.replace(right, wrong), file_name="gateway.toml", known=KNOWN)
+    (complaint,) = str(raised.value).splitlines()
+    assert complaint.startswith(f"gateway.toml:{line}: ")
+    assert words in complaint
+    assert "hidden" not in complaint
+
+
+def test_a_number_belongs_to_one_account() -> None:
+    """A number in two accounts is refused at the second, naming the line of the first."""
+    other = '[[account]]\nname = "bob"\npassword = "x"\nnumbers = ["447700900001"]\n'
+    with pytest.raises(
+        GatewayFileError, match=r"g:43: account: number '447700900001' is taken by the account of line 29"
+    ):
+        parse(FILE + "\n" + other, file_name="g", known=KNOWN)
+
+
+def test_a_name_belongs_to_one_carrier() -> None:
+    """A name given to two carriers is refused at the second, naming the line of the first."""
+    other = '[[carrier]]\nname = "sim"\nkind = "simulated"\n'
+    with pytest.raises(GatewayFileError, match="g:43: carrier: name 'sim' is taken by the carrier of line 2"):
+        parse(FILE + "\n" + other, file_name="g", known=KNOWN)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """Mistakes are told together, in the order of their lines; of very many, the first and a count."""
+    with pytest.raises(GatewayFileError) as raised:
+        parse(FILE.replace("window", "w").replace("price", "p"), file_name="g", known=KNOWN)
+    assert [line.split(":")[1] for line in str(raised.value).splitlines()] == ["12", "18", "21", "23", "27"]
+    with pytest.raises(GatewayFileError) as raised:
+        parse('[[account]]\nname = "a"\n' * 30, file_name="g", known=KNOWN)
+    lines = str(raised.value).splitlines()
+    assert (len(lines), lines[-1]) == (PROBLEMS_SHOWN_MAX + 1, "g: and 10 more")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    url = f"sqlite:///{tmp_path / 'g.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    found = Database(url)
+    migrate(found)
+    return found
+
+
+def run(database: Database, text: str, *, is_dry_run: bool = False, sealer: Sealer = SEALER) -> dict[str, Change]:
+    """Apply, and tell what changed (or would), by kind and name."""
+    changes = apply(database, text, file_name="g", known=KNOWN, sealer=sealer, now_ms=NOW_MS, is_dry_run=is_dry_run)
+    return {f"{one.what} {one.name}": one for one in changes if one.action is not Action.KEEP}
+
+
+def load(database: Database) -> StoredConfiguration:
+    with database.transaction() as transaction:
+        return Configuration(database, Ledger(database)).load(transaction)
+
+
+def funds(database: Database) -> Funds | None:
+    with database.transaction() as transaction:
+        return Figures(database).funds(transaction, 1)
+
+
+def test_applying_makes_it_so(database: Database) -> None:
+    """After an apply the directory holds what the file says, the password verifies, the opening balance is there."""
+    changes = run(database, FILE)
+    assert {name: one.action for name, one in changes.items()} == dict.fromkeys(
+        ["carrier sim", "carrier fox", "route everywhere", "route 44 premium", "account alice"], Action.ADD
+    )
+    stored = load(database)
+    directory = Directory(stored, SEALER)
+    alice = directory.accounts_by_name["alice"]
+    assert verify(directory.password_hashes[alice.id], "hidden5")
+    assert (alice.token.value, directory.owner("12345")) == ("hidden5", alice)
+    sim, fox = directory.carriers
+    assert (fox.password.value, fox.login) == ("hidden3", "me")
+    route = directory.routing.find("447700900009", Service.STANDARD)
+    assert route is not None
+    assert route.carrier_ids == (fox.id, sim.id)
+    assert funds(database) == Funds(available_micros=100_000_000, reserved_micros=0, limit_micros=-5_000_000)
+    assert stored.revision == 1
+    assert "hidden3" not in repr(stored)
+    assert "hidden5" not in repr(stored)
+
+
+def test_callback_keys_are_unguessable_and_stay(database: Database) -> None:
+    """Each carrier gets a key of its own, which survives every later change: its provider was told it."""
+    run(database, FILE)
+    keys = [one.callback_key for one in Directory(load(database), SEALER).carriers]
+    assert len({key for key in keys if len(key) >= 22}) == 2
+    run(database, FILE.replace("window = 5", "window = 6"))
+    assert [one.callback_key for one in Directory(load(database), SEALER).carriers] == keys
+
+
+def test_applying_twice_changes_nothing(database: Database) -> None:
+    """The second apply of a file finds nothing to do: same rows, same revision, same money."""
+    run(database, FILE)
+    before = load(database)
+    assert run(database, FILE) == {}
+    assert load(database) == before
+    with database.transaction() as transaction:
+        assert Figures(database).audit(transaction).findings == ()
+
+
+def test_a_dry_run_changes_nothing(database: Database) -> None:
+    """A dry run tells the same plan as the run after it, and leaves the database as it was."""
+    planned = run(database, FILE, is_dry_run=True)
+    assert load(database) == StoredConfiguration()
+    assert run(database, FILE) == planned
+
+
+@pytest.mark.parametrize(
+    "right, wrong, name, action, words",
+    [
+        ("window = 5", "window = 6", "carrier fox", Action.CHANGE, ["window: 5 -> 6"]),
+        ('"hidden3"', '"hidden9"', "carrier fox", Action.CHANGE, ["password: changed"]),
+        ('"hidden5"', '"hidden9"', "account alice", Action.CHANGE, ["password: changed"]),
+        (
+            "?key=hidden2",
+            "",
+            "carrier fox",
+            Action.CHANGE,
+            ["url: https://sms.example/en/api/?... -> https://sms.exam"],
+        ),
+        ('"hidden4"', '"hidden9"', "carrier fox", Action.CHANGE, ["options: changed"]),
+        ('kind = "smsfox"', 'kind = "proovl"', "carrier fox", Action.CHANGE, ["kind: smsfox -> proovl"]),
+        ('"0.0100"', '"0.03"', "route everywhere", Action.CHANGE, ["price: 0.0100 -> 0.0300"]),
+        ('["fox", "sim"]', '["sim", "fox"]', "route everywhere", Action.CHANGE, ["carriers: fox sim -> sim fox"]),
+        ('limit = "5.00"', "", "account alice", Action.CHANGE, ["limit: 5.00 -> 0.00"]),
+        ('senders = ["ACME"]', "", "account alice", Action.CHANGE, ["senders: ACME -> none"]),
+    ],
+)
+def test_a_plan_names_what_changes(
+    database: Database, right: str, wrong: str, name: str, action: Action, words: list[str]
+) -> None:
+    """A changed line of the file is one row of the plan, in words, without its secrets, and is done by applying it."""
+    run(database, FILE)
+    ((found, change),) = run(database, FILE.replace(right, wrong)).items()
+    assert (found, change.action) == (name, action)
+    assert all(expected in given for expected, given in zip(words, change.difference, strict=True))
+    assert change.row[:3] == (change.what, change.name, "change")
+    assert "hidden" not in repr(change)
+    assert run(database, FILE.replace(right, wrong)) == {}
+    assert load(database).revision == 2
+
+
+def test_a_new_balance_in_the_file_moves_no_money(database: Database) -> None:
+    """The opening balance is credited once; restating it, higher or lower, is no change."""
+    run(database, FILE)
+    before = funds(database)
+    assert run(database, FILE.replace('balance = "100.00"', 'balance = "900.00"')) == {}
+    assert funds(database) == before
+
+
+def test_what_vanishes_from_the_file_is_ended_and_may_return(database: Database) -> None:
+    """A removed account is ended, not deleted; when it returns, it has its id and its balance, and no new credit."""
+    run(database, FILE)
+    ended = run(database, "")
+    assert {one.action for one in ended.values()} == {Action.REMOVE}
+    assert len(ended) == 5
+    stored = load(database)
+    assert [one.is_active for one in stored.accounts] + [one.is_active for one in stored.carriers] == [False] * 3
+    assert stored.routes == ()
+    back = run(database, FILE)
+    assert "returns with its messages and its balance" in back["account alice"].difference
+    again = load(database)
+    assert [one.id for one in again.accounts] == [one.id for one in stored.accounts]
+    assert [one.id for one in again.carriers] == [one.id for one in stored.carriers]
+    assert funds(database) == Funds(available_micros=100_000_000, reserved_micros=0, limit_micros=-5_000_000)
+
+
+def test_a_disabled_url_is_called_again_when_it_is_applied(database: Database) -> None:
+    """Applying the file again enables an account's URLs that had answered 410 Gone, and says so; once."""
+    run(database, FILE)
+    with database.engine.begin() as connection:
+        connection.execute(sql("INSERT INTO disabled_url VALUES (1, 'http://127.0.0.1:9000/receipt', 5)"))
+    changes = run(database, FILE)
+    assert changes["account alice"].difference == ("receipt_url: called again after it had answered 410 Gone",)
+    assert load(database).disabled_urls == frozenset()
+    assert run(database, FILE) == {}
+
+
+def test_another_key_seals_everything_anew(database: Database) -> None:
+    """After the key was lost or first set, applying the file makes every secret readable again."""
+    run(database, FILE, sealer=Sealer())
+    changes = run(database, FILE)
+    assert {name: one.difference for name, one in changes.items()} == dict.fromkeys(
+        ["carrier fox", "account alice"], ("password: changed",)
+    )
+    assert Directory(load(database), SEALER).accounts_by_name["alice"].token.value == "hidden5"
+
+
+def test_a_file_is_applied_whole_or_not_at_all(database: Database) -> None:
+    """If any row cannot be written, nothing of the file is."""
+    with database.engine.begin() as connection:
+        connection.execute(sql("INSERT INTO entry VALUES (1, 'credit', 1, 'funding', 'available', 7, 5)"))
+    with pytest.raises((StoreError, database.errors)):
+        run(database, FILE)
+    assert load(database) == StoredConfiguration()
+    assert funds(database) is None
+
+
+def test_a_wrong_file_touches_nothing(database: Database) -> None:
+    """A file with one mistake leaves the configuration that is in force."""
+    run(database, FILE)
+    before = load(database)
+    with pytest.raises(GatewayFileError):
+        run(database, FILE.replace("window = 5", "window = 6").replace('"ACME"', '""'))
+    assert load(database) == before
