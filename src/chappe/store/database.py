@@ -45,6 +45,7 @@ except ImportError:  # no wheel for this machine; `chappe check` says so
 
 Row = tuple[Any, ...]
 Kind = type[BigInteger] | type[Text]
+JSONB_EACH_SINCE = (3, 51, 0)
 BUSY_TIMEOUT_S = 10
 SQLITE_CACHE_KIB = 16 * 1024
 
@@ -80,13 +81,15 @@ class Batch:
     def __init__(self, database: "Database", **columns: Kind) -> None:
         self._kinds = columns
         self._is_sqlite = database.is_sqlite
+        # Reading a row's fields from the binary form saves a third of an insert; older SQLite has only the text form.
+        self._each = func.jsonb_each if database.has_binary_json else func.json_each
         self.table = self._json_table() if self._is_sqlite else self._array_table()
         self.c = self.table.c
 
     def _json_table(self) -> FromClause:
         value = column("value", Text)
         fields = [value.op("->>")(literal_column(str(i))).label(name) for i, name in enumerate(self._kinds)]
-        return select(*fields).select_from(func.json_each(bindparam("batch"))).subquery("batch")
+        return select(*fields).select_from(self._each(bindparam("batch"))).subquery("batch")
 
     def _array_table(self) -> FromClause:
         arrays = [cast(bindparam(f"batch_{i}"), postgresql.ARRAY(kind)) for i, kind in enumerate(self._kinds.values())]
@@ -181,6 +184,10 @@ class Database:
     def _postgresql_engine(self) -> Engine:
         url = self.url.set(drivername="postgresql+psycopg")
         return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": BUSY_TIMEOUT_S})
+
+    @property
+    def has_binary_json(self) -> bool:
+        return self.is_sqlite and sqlite_driver.sqlite_version_info >= JSONB_EACH_SINCE
 
     def insert(self, table: Table) -> Any:
         """An INSERT that knows ON CONFLICT, which both databases have but the common language lacks."""
@@ -295,4 +302,4 @@ class Connection:
         raw, self._raw = self._raw, None
         if raw is not None:
             with contextlib.suppress(Exception):
-                raw.close()
+                raw.invalidate()  # closes it without a last word to a server that may be gone
