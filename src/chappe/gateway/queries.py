@@ -4,6 +4,7 @@ from chappe.clock import Clock
 from chappe.core.centre import Balance, Cancel, Cancelled, FetchBalance, Query, Refusal, Refused
 from chappe.core.lifecycle import combined
 from chappe.core.model import Message, Report
+from chappe.gateway.accounts import Delays, network_of
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
 from chappe.store.messages import RECIPIENTS_MAX, Cancellation
@@ -15,10 +16,24 @@ class QueryDesk:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._guesses = Delays(clock)
 
-    async def query(self, query: Query) -> Report | Refused:
+    async def query(self, query: Query, network: str = "") -> Report | Refused:
         """The report on a submission: of its one message, or of all of them together (the least finished state, the
-        sum of prices). A wrong id and somebody else's message look the same."""
+        sum of prices). A wrong id and somebody else's message look the same; who asks without an account, and misses
+        again and again, is slowed down (proovl 2.4)."""
+        if query.account is not None:
+            return await self._find(query)
+        guesser = network_of(network)
+        wait_s = self._guesses.wait_s(guesser)
+        if wait_s:
+            return Refused(Refusal.THROTTLED, retry_after_s=wait_s)
+        found = await self._find(query)
+        if isinstance(found, Refused) and found.reason is Refusal.NOT_FOUND:
+            self._guesses.charge(guesser)
+        return found
+
+    async def _find(self, query: Query) -> Report | Refused:
         submission_id = message_id_of(query.reference)
         if submission_id is None:
             return Refused(Refusal.NOT_FOUND)

@@ -355,6 +355,7 @@ class FrontProtocol(HttpToolsProtocol):
             if self._body_left > self._limits.body_bytes_max:
                 raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         super().on_headers_complete()
+        self.cycle.transport = Cork(self.transport)  # type: ignore[assignment]
         self._phase = BODY
         if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
             self.cycle.keep_alive = True
@@ -395,6 +396,7 @@ class FrontProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The answer is out: go on with what was held back, or rest."""
+        self.cycle.transport.flush()  # type: ignore[attr-defined]
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._close()
@@ -509,6 +511,40 @@ class FrontProtocol(HttpToolsProtocol):
         layer.feed(received)
         if not transport.is_closing():
             transport.resume_reading()
+
+
+INTERIM = b"HTTP/1.1 100 "
+
+
+class Cork:
+    """A transport that holds the head of an answer back until its body comes: one write and one packet, not two."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._is_begun = False
+
+    def write(self, octets: bytes) -> None:
+        """The first write of an answer is its head; the interim `100 Continue` before it goes out at once."""
+        if not self._is_begun and not octets.startswith(INTERIM):
+            self._is_begun = True
+            self._head = octets
+            return
+        if self._head:
+            octets, self._head = self._head + octets, b""
+        self._transport.write(octets)
+
+    def flush(self) -> None:
+        """Send a head that no body followed."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class TlsLayer(SSLProtocol):

@@ -17,6 +17,7 @@ from chappe.store.database import Connection, Database, StoreBroken, StoreUnavai
 
 ITEMS_MAX = 500  # of one round
 WAITING_MAX = 20_000
+GATHER_S = 0.002  # how long the first of a round waits for company: fewer, larger commits cost less for everybody
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -41,11 +42,13 @@ class GroupCommit:
         self._loop = loop
         self._waiting: deque[Waiting] = deque()
         self._wake = threading.Event()
+        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
         self._broken: StoreBroken | None = None  # once set, nothing is written or acknowledged any more
         self.on_broken: Callable[[StoreBroken], None] | None = None
-        self.before_commit: Callable[[], None] | None = None  # where the simulator strikes
+        self.before_commit: Callable[[], None] | None = None  # where the simulator strikes ...
+        self.after_commit: Callable[[], None] | None = None  # ... and here, before anybody is told
         self.rounds_count = 0
         self.items_count = 0
 
@@ -71,6 +74,7 @@ class GroupCommit:
     def stop(self) -> None:
         """Write what is waiting, then end. Answers reach the callers once the loop runs again."""
         self._is_stopping = True
+        self._stopping.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -79,6 +83,7 @@ class GroupCommit:
     def _work(self) -> None:
         while True:
             self._wake.wait()
+            self._stopping.wait(GATHER_S)
             self._wake.clear()
             while self._waiting:
                 settled = self._round()
@@ -131,6 +136,8 @@ class GroupCommit:
                 settled += zip((future for _, _, future in group), results, strict=True)
             if self.before_commit is not None:
                 self.before_commit()
+        if self.after_commit is not None:
+            self.after_commit()
         return settled
 
     def _stop_for_good(self, error: StoreBroken) -> None:
