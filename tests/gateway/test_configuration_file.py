@@ -1,5 +1,7 @@
 """The gateway file: every mistake is named with its line, the plan tells no secret, applying is all or nothing."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -349,3 +351,21 @@ def test_a_wrong_file_touches_nothing(database: Database) -> None:
     with pytest.raises(GatewayFileError):
         run(database, FILE.replace("window = 5", "window = 6").replace('"ACME"', '""'))
     assert load(database) == before
+
+
+def test_two_that_apply_at_once_leave_one_of_their_files(database: Database) -> None:
+    """Of two files applied at the same moment, one holds in the end, whole: never a mixture of both."""
+    names = ("bob", "carol")
+    files = [FILE.replace('"alice"', f'"{name}"') for name in names]
+    begin = threading.Barrier(len(files))
+
+    def apply_one(file: str) -> None:
+        begin.wait()
+        run(Database(database.url.render_as_string(hide_password=False)), file)
+
+    with ThreadPoolExecutor(len(files)) as threads:
+        list(threads.map(apply_one, files))
+    stored = load(database)
+    assert sorted(one.name for one in stored.accounts) == sorted(names)
+    assert [one.is_active for one in stored.accounts].count(True) == 1
+    assert stored.revision == 2
