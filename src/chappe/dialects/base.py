@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes, urlsplit
 
@@ -292,8 +293,9 @@ def texts_of(fields: Mapping[bytes, bytes]) -> dict[str, str]:
 
 def numbers_of(field: str, separators: str) -> tuple[str, ...]:
     """A list of numbers taken apart and freed of blanks (a plus sign nobody escaped is one), empty places left out."""
-    numbers = (number.strip() for number in re.split(f"[{separators}]", field))
-    return tuple(number for number in numbers if number)
+    for separator in separators[1:]:
+        field = field.replace(separator, separators[0])
+    return tuple(filter(None, map(str.strip, field.split(separators[0]))))
 
 
 def text_of(value: bytes) -> str:
@@ -306,24 +308,29 @@ def text_of(value: bytes) -> str:
 
 def encode_form(fields: Mapping[str, str]) -> bytes:
     """`application/x-www-form-urlencoded` in UTF-8, blanks as plus signs."""
-    return b"&".join(
-        quote_from_bytes(name.encode(), safe="").encode() + b"=" + quote_value(value) for name, value in fields.items()
-    )
+    return b"&".join([quote_value(name) + b"=" + quote_value(value) for name, value in fields.items()])
 
 
 def quote_value(value: str) -> bytes:
-    return quote_from_bytes(value.encode("utf-8", "replace"), safe=" ").replace(" ", "+").encode()
+    octets = value.encode("utf-8", "replace")
+    return octets if octets.isalnum() else quote_from_bytes(octets, safe=" ").replace(" ", "+").encode()
 
 
 FORM_HEADERS: Headers = ((b"content-type", b"application/x-www-form-urlencoded"),)
 URL_SAFE = "%/:;,=@!$&'()*+?~"  # what may stand in a path or query as it is; all else is percent-encoded
 
 
+@lru_cache(maxsize=1024)
+def target_of(url: str) -> tuple[str, str, bytes]:
+    """Origin, path and query of a configured URL, percent-encoded where it must be."""
+    parts = urlsplit(url)
+    path = quote(parts.path or "/", URL_SAFE, errors="replace")
+    return f"{parts.scheme}://{parts.netloc}", path, quote(parts.query, URL_SAFE, errors="replace").encode()
+
+
 def form_request(method: str, url: str, fields: Mapping[str, str]) -> HttpRequest:
     """A form sent to a URL: in the query for GET (behind what the URL already has), in the body for POST."""
-    parts = urlsplit(url)
-    origin, path = f"{parts.scheme}://{parts.netloc}", quote(parts.path or "/", URL_SAFE, errors="replace")
-    query, form = quote(parts.query, URL_SAFE, errors="replace").encode(), encode_form(fields)
+    (origin, path, query), form = target_of(url), encode_form(fields)
     if method == "GET":
         return HttpRequest(method=method, origin=origin, path=path, query=query + b"&" + form if query else form)
     return HttpRequest(method=method, origin=origin, path=path, query=query, headers=FORM_HEADERS, body=form)
