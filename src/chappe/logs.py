@@ -36,6 +36,8 @@ ASSIGNMENT = re.compile(
 # asyncio ends its sentences with the objects concerned, and those print their arguments.
 OBJECTS = re.compile(r"\s*[<(\n].*", re.S)
 
+TALKATIVE = ("alembic", "asyncio")  # libraries that report what they do; heard from warnings on
+
 TEXT_MAX = 1_000  # characters
 ITEMS_MAX = 50
 DEPTH_MAX = 4
@@ -62,6 +64,8 @@ def set_up(log_format: str, log_level: str, stream: TextIO | None = None) -> Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(log_level.upper())
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     logging.raiseExceptions = False  # where stderr is gone, logging would print the whole record to it
     logging.captureWarnings(True)
     structlog.configure(

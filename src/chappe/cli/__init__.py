@@ -1,0 +1,337 @@
+"""The `chappe` command: a gateway to try, a gateway to run, and the client library from the shell.
+
+    demo, serve             run the gateway in this process until SIGINT or SIGTERM; a second signal ends it at once
+    apply, check            look at or change a gateway's database, whether it runs or not
+    send, status, balance   speak to any server that speaks one of our dialects: chappe or the provider itself
+
+Exit codes: 0 done, 1 failed, 2 wrong use. Commands import what they need when they run, so that `--help` is quick and a
+message can be sent without loading a gateway.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+import chappe
+
+if TYPE_CHECKING:
+    from chappe.client import Client, SendError
+    from chappe.settings import Settings
+
+PASSWORD_VARIABLE = "CHAPPE_PASSWORD"
+
+Decorated = Callable[..., Any]
+
+
+def main() -> None:
+    program(prog_name="chappe")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(chappe.__version__, prog_name="chappe")
+def program() -> None:
+    """A self-hosted SMS gateway that speaks other providers' APIs."""
+
+
+# Options that several commands share
+
+
+def options(*added: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
+    """Several click options as one decorator, in the order they are shown."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for option in reversed(added):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+data = click.option("--data", metavar="DIR", help="Folder of the gateway's SQLite database [chappe-data].")
+database = click.option("--database", metavar="URL", help="PostgreSQL instead: postgresql://user@host/name.")
+http = click.option("--http", metavar="HOST:PORT", help="Where to listen [127.0.0.1:8080]; port 0 takes a free one.")
+config = click.option(
+    "--config",
+    "config",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings file (chappe.toml).",
+)
+account = options(
+    click.option("--via", required=True, metavar="DIALECT", help="Whose language the server speaks, such as smsfox."),
+    click.option("--url", default="", metavar="URL", help="The server; absent = the provider of that language."),
+    click.option("--login", required=True, metavar="NAME", help="The account there."),
+    click.option(
+        "--password",
+        metavar="SECRET",
+        envvar=PASSWORD_VARIABLE,
+        help=f"Its password; better in {PASSWORD_VARIABLE}, or asked for when absent.",
+    ),
+)
+
+
+# The gateway
+
+
+@program.command()
+@options(data, http)
+def demo(data: str | None, http: str | None) -> None:
+    """Run a gateway to try, with nothing to set up.
+
+    Prints an account, lines to paste, and then every message's trip. Without --data it forgets everything at its end.
+    """
+    import tempfile
+
+    from chappe.cli.demo import Demo
+
+    with tempfile.TemporaryDirectory(prefix="chappe-demo-") as temporary:
+        settings = settings_of(None, {"data": data or temporary, "http": http, "database": ""}, is_quiet=True)
+        run_gateway(Demo(settings, is_kept=bool(data)).run())
+
+
+@program.command()
+@options(config, data, database, http)
+def serve(config: Path | None, data: str | None, database: str | None, http: str | None) -> None:
+    """Run the gateway.
+
+    Until SIGTERM or Ctrl-C: then what is in flight is finished. A second one ends it at once.
+    """
+    from chappe.outbound import Networks
+
+    settings = settings_of(config, {**store_options(data, database), "http": http})
+    try:
+        Networks.parse(settings.allowed_networks)
+    except ValueError as error:
+        raise click.UsageError(f"allowed_networks: {error}") from None
+    run_gateway(serve_app(settings))
+
+
+async def serve_app(settings: "Settings") -> None:
+    from chappe.app import App
+    from chappe.cli.serving import serve_until_told
+
+    app = App(settings)
+
+    def announce() -> None:
+        host, _ = settings.http_address
+        secure = ", and https on the same port" if settings.tls_certificate else ""
+        click.echo(f"chappe {chappe.__version__} accepts requests at {origin(host, app.http_port)}{secure}")
+
+    await serve_until_told(app, announce)
+
+
+def run_gateway(gateway: Any) -> None:
+    """Run a coroutine on uvloop; what keeps it from starting becomes one line and exit code 1."""
+    import asyncio
+
+    import uvloop
+
+    from chappe.app import StartError
+    from chappe.cli.serving import BrokenError
+    from chappe.gateway.secrets import SealError
+    from chappe.store.database import StoreError
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(gateway)
+    except (StartError, StoreError, SealError, BrokenError) as error:
+        fail(str(error))
+
+
+def origin(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@program.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only print the plan.")
+@options(data, database)
+def apply(file: Path, dry_run: bool, data: str | None, database: str | None) -> None:
+    """Make the gateway match FILE.
+
+    FILE holds accounts, carriers and routes. Prints the plan, then makes all of it true, or nothing. A running server
+    follows within a second.
+    """
+    from chappe.cli.applying import apply_file
+
+    settings = settings_of(None, store_options(data, database), is_quiet=True)
+    apply_file(settings, file, is_dry_run=dry_run)
+
+
+@program.command()
+@options(config, data, database)
+def check(config: Path | None, data: str | None, database: str | None) -> None:
+    """Tell what holds and what is wrong.
+
+    Which promises are in force, what stands against them, and what to do. Exit code 1 where something is wrong.
+    """
+    from chappe.cli.check import State, findings
+    from chappe.cli.tables import plain_table, print_table
+
+    found = findings(settings_of(config, store_options(data, database)))
+    table = plain_table("", "what", "how it is", "what to do")
+    for finding in found:
+        table.add_row(finding.state, finding.subject, finding.found, finding.advice)
+    print_table(table)
+    wrong_count = sum(finding.state is State.WRONG for finding in found)
+    if wrong_count:
+        fail(f"{counted(wrong_count, 'thing')} wrong, marked `{State.WRONG}` above")
+
+
+# The client library from the shell
+
+
+@program.command()
+@account
+@options(
+    click.option("--to", "recipients", required=True, multiple=True, metavar="NUMBER", help="Whom; may be repeated."),
+    click.option("--text", required=True, help="What; - reads it from the standard input."),
+    click.option("--from", "originator", default="", metavar="SENDER", help="What the phone shows as the sender."),
+    click.option(
+        "--service",
+        type=click.Choice(["premium", "standard", "economy"]),
+        default="standard",
+        show_default=True,
+        help="How good a route to pay for, where the language can say it.",
+    ),
+    click.option("--reference", default="", metavar="ID", help="Your own id for it, where the language carries one."),
+    click.option("--at", type=click.DateTime(), help="When, in local time, where the language can schedule."),
+)
+def send(
+    via: str,
+    url: str,
+    login: str,
+    password: str | None,
+    recipients: Sequence[str],
+    text: str,
+    originator: str,
+    service: str,
+    reference: str,
+    at: datetime | None,
+) -> None:
+    """Send a text to one or more numbers.
+
+    Through chappe, or through the provider itself.
+    """
+    from chappe.client import SendError, Service
+    from chappe.sms.numbers import mask
+
+    written = sys.stdin.read() if text == "-" else text
+    with client_of(via, url, login, password) as client:
+        try:
+            accepted = client.send(
+                recipients,
+                written,
+                originator=originator,
+                service=Service(service),
+                reference=reference,
+                at=at and at.astimezone(),
+            )
+        except SendError as error:
+            fail(advice(error))
+    for ticket in accepted.tickets:
+        known_as = f"  reference {ticket.reference}" if ticket.reference else ""
+        click.echo(f"accepted  {mask(ticket.recipient)}  {counted(ticket.segments, 'segment')}{known_as}")
+
+
+@program.command()
+@account
+@click.option("--from", "originator", default="", metavar="SENDER", help="Its sender, where the language asks for it.")
+@click.argument("reference")
+def status(via: str, url: str, login: str, password: str | None, originator: str, reference: str) -> None:
+    """Tell what became of a message.
+
+    REFERENCE is what `chappe send` printed.
+    """
+    from chappe.client import SendError
+    from chappe.dialects.base import decimal_of
+
+    with client_of(via, url, login, password) as client:
+        try:
+            report = client.status(reference, originator=originator)
+        except SendError as error:
+            fail(advice(error))
+    click.echo(f"{report.state}  price {decimal_of(report.price_micros)}")
+
+
+@program.command()
+@account
+def balance(via: str, url: str, login: str, password: str | None) -> None:
+    """Tell how much money is left."""
+    from chappe.client import SendError
+    from chappe.dialects.base import decimal_of
+
+    with client_of(via, url, login, password) as client:
+        try:
+            left = client.balance()
+        except SendError as error:
+            fail(advice(error))
+    click.echo(f"{decimal_of(left.amount_micros)} {left.currency}".rstrip())
+
+
+def client_of(via: str, url: str, login: str, password: str | None) -> "Client":
+    from chappe.client import DIALECTS, Client
+
+    if via not in DIALECTS:
+        raise click.BadParameter(f"no dialect is called {via!r}; there are {', '.join(DIALECTS)}", param_hint="--via")
+    if url and "://" not in url:
+        raise click.BadParameter("an address begins with http:// or https://", param_hint="--url")
+    if password is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"no password: set {PASSWORD_VARIABLE}, or give --password")
+        password = str(click.prompt("Password", hide_input=True))
+    return Client(via, url, login=login, password=password)
+
+
+def advice(error: "SendError") -> str:
+    """What went wrong, and what to do about it."""
+    from chappe.client import Refusal, RefusedError
+
+    if not isinstance(error, RefusedError):
+        return f"{error}\nThe message may or may not have been taken: ask the provider before sending it again."
+    advised = {
+        Refusal.UNAUTHORISED: "Check --login and the password.",
+        Refusal.UNREACHABLE: "Nothing was sent. Is the server running, and is --url its address?",
+        Refusal.NO_FUNDS: "The account has too little money left.",
+        Refusal.BAD_RECIPIENT: "Write --to as digits with the country code, such as 447700900123.",
+        Refusal.BAD_ORIGINATOR: "Give the sender with --from: a number, or a name that the account may use.",
+        Refusal.NOT_FOUND: "Check the reference, and give the message's sender with --from.",
+    }.get(error.reason)
+    wait = f"Try again in {error.retry_after_s:g} s." if error.retry_after_s else None
+    return "\n".join(filter(None, [str(error), advised, wait]))
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+# What commands have in common
+
+
+def store_options(data: str | None, database: str | None) -> dict[str, str | None]:
+    """--data alone means the database in that folder, whatever file and environment say."""
+    if data and database:
+        raise click.UsageError("--data names a folder with a SQLite database, --database another one: give one of them")
+    return {"data": data, "database": "" if data and database is None else database}
+
+
+def settings_of(file: Path | None, given: dict[str, str | None], *, is_quiet: bool = False) -> "Settings":
+    """The settings of this process, with its log set up; wrong ones are wrong use."""
+    from chappe import logs
+    from chappe.settings import SettingsError, load
+
+    try:
+        settings = load(file, os.environ, given)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+    logs.set_up(settings.log_format, "warning" if is_quiet else settings.log_level)
+    return settings
+
+
+def fail(sentence: str) -> NoReturn:
+    raise click.ClickException(sentence)

@@ -1,0 +1,209 @@
+"""The demo: a whole gateway with nothing to configure, and each message's trip live in the terminal.
+
+It is an ordinary gateway whose configuration is the gateway file below, in a folder that is thrown away unless one is
+named. Its customer is itself: receipts are called back to a page of its own port. The lines to paste are made by the
+south halves of the dialects, which are the ones who know how their language is written.
+"""
+
+import shlex
+import socket
+from collections import OrderedDict
+from datetime import datetime
+from typing import NamedTuple
+
+import click
+import msgspec
+from rich.table import Table
+
+from chappe.app import DEMO_RECEIPT_PATH, DIALECTS, App, StartError
+from chappe.carriers.simulated import FATES, Fate
+from chappe.cli.applying import applied
+from chappe.cli.serving import serve_until_told
+from chappe.cli.tables import plain_table, print_table
+from chappe.clock import SystemClock
+from chappe.core.model import Secret, State, Submission
+from chappe.dialects.base import Dialect, HttpRequest, Upstream
+from chappe.gateway.feed import Event, Step
+from chappe.settings import Settings
+from chappe.sms.numbers import mask
+
+NAME = PASSWORD = "demo"  # nothing behind it is worth guarding, and lines of the documents can be pasted
+GATEWAY_FILE = """
+[[carrier]]
+name = "sim"
+kind = "simulated"
+
+[[route]]
+prefix = ""
+carriers = ["sim"]
+price = "0.0100"
+
+[[account]]
+name = "{name}"
+password = "{password}"
+currency = "EUR"
+balance = "1000.00"
+receipt_url = "{receipt_url}"
+"""
+EXAMPLE_NUMBER = "447700900123"
+UNASSIGNED = "9990000"  # no country has 999: what ends up at a real carrier by mistake reaches nobody
+TEXT = "Hello from chappe"
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+TRIPS_MAX = 1_000  # messages whose numbers are remembered for later lines
+
+
+class Demo:
+    """`is_kept`: the data folder outlives the demo."""
+
+    def __init__(self, settings: Settings, *, is_kept: bool) -> None:
+        self._settings = settings_with_port(settings)
+        self._is_kept = is_kept
+
+    async def run(self) -> None:
+        """Serve until told to stop. Raises StartError, StoreError."""
+        receipt_url = self.origin + DEMO_RECEIPT_PATH
+        applied(self._settings, GATEWAY_FILE.format(name=NAME, password=PASSWORD, receipt_url=receipt_url), "demo")
+        app = App(self._settings, is_demo=True)
+        app.feed.watchers.append(Trips().tell)
+        await serve_until_told(app, self.welcome)
+
+    @property
+    def origin(self) -> str:
+        host, port = self._settings.http_address
+        host = EVERYWHERE.get(host, host)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def welcome(self) -> None:
+        """Everything that is needed to send the first message."""
+        origin = self.origin
+        show(title(f"chappe demo at {origin}"), f"and {origin.replace('http', 'https', 1)} (self-signed: curl -k)")
+        show(f"account {NAME}, password {PASSWORD}, 1000.00 EUR, 0.01 a segment; carrier: simulated")
+        show(
+            "data kept in " + self._settings.data
+            if self._is_kept
+            else "data thrown away at the end (keep it: --data DIR)"
+        )
+        for dialect in DIALECTS:
+            show("", title(dialect.name), curl(example(dialect, origin, EXAMPLE_NUMBER)))
+        ending = next(iter(FATES))
+        show("", title("one that fails"), curl(example(DIALECTS[0], origin, UNASSIGNED + ending)))
+        show("", title("numbers that end in"))
+        print_table(endings())
+        show("", title("trips"), "(Ctrl-C ends the demo)")
+
+
+def settings_with_port(settings: Settings) -> Settings:
+    """Port 0 becomes a free one now: the account's receipt address has to name it."""
+    host, port = settings.http_address
+    if port:
+        return settings
+    try:
+        with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
+            port = free.getsockname()[1]
+    except OSError as error:
+        raise StartError(f"cannot listen on {settings.http}: {error.strerror}") from None
+    return msgspec.structs.replace(settings, http=f"{settings.http.rpartition(':')[0]}:{port}")
+
+
+# Lines to paste
+
+
+def example(dialect: Dialect, origin: str, recipient: str) -> HttpRequest:
+    """The first request with which this dialect's south half would send a message here."""
+    upstream = Upstream(url=origin, login=NAME, password=Secret(PASSWORD))
+    submission = Submission(recipients=(recipient,), text=TEXT, originator="Demo", reference="first")
+    return next(dialect.south.submit(upstream, submission))
+
+
+def curl(request: HttpRequest) -> str:
+    """A shell line that makes this request; `echo` ends the answer's line, which most providers leave open."""
+    words = ["curl", request.url]
+    for name, value in request.headers:
+        if (name, value) != (b"content-type", b"application/x-www-form-urlencoded"):
+            words += ["-H", f"{name.decode()}: {value.decode()}"]
+    if request.body:
+        words += ["-d", request.body.decode()]
+    return shlex.join(words) + "; echo"
+
+
+def endings() -> Table:
+    table = plain_table("ending", "what happens")
+    for ending, fate in FATES.items():
+        table.add_row(ending, told(fate))
+    table.add_row("other", "delivered")
+    return table
+
+
+def told(fate: Fate) -> str:
+    """A fate in words."""
+    if fate.refusal is not None:
+        return "refused at submission"
+    if not fate.is_answered:
+        return "the carrier does not answer: uncertain"
+    if fate.throttled_times:
+        return f"throttled {fate.throttled_times} times, then delivered"
+    if not fate.receipts:
+        return "accepted, and never a receipt"
+    if fate.is_early:
+        return "the receipt comes before the carrier's answer"
+    if len(fate.receipts) > 1:
+        return "the receipt comes twice"
+    if fate.delay_s:
+        return f"the receipt comes after {fate.delay_s:g} s"
+    return {State.UNDELIVERABLE: "undeliverable", State.EXPIRED: "expired"}.get(fate.receipts[0], "delivered")
+
+
+# Trips
+
+
+class Look(NamedTuple):
+    """How a step is shown; {} stands for what the step is about."""
+
+    word: str
+    remark: str
+    colour: str
+
+
+LOOKS = {
+    Step.ACCEPTED: Look("accepted", "over {}", "cyan"),
+    Step.REFUSED: Look("refused", "{}: nothing was kept or charged", "red"),
+    Step.SENT: Look("sent", "to carrier {}", "blue"),
+    Step.RETRIED: Look("put off", "carrier {} asks to come back later", "yellow"),
+    Step.REROUTED: Look("rerouted", "from carrier {} to the next one", "yellow"),
+    Step.REJECTED: Look("rejected", "by carrier {}", "red"),
+    Step.DOUBTFUL: Look("doubtful", "carrier {} did not answer; held", "yellow"),
+    Step.RECEIPT: Look("{}", "by receipt", "green"),
+    Step.PARKED: Look("parked", "a receipt that is ahead of its message", "yellow"),
+    Step.CALLBACK: Look("callback", "customer answered {}", "green"),
+    Step.CALLBACK_RETRIED: Look("callback", "failed ({}), to be repeated", "yellow"),
+    Step.CALLBACK_FAILED: Look("callback", "failed ({}), given up", "red"),
+}
+
+
+class Trips:
+    """Prints one line per step, and remembers whom a message is for, because only its first steps say so."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._recipients: OrderedDict[int, str] = OrderedDict()
+
+    def tell(self, event: Event) -> None:
+        if event.recipient and event.message_id not in self._recipients:
+            self._recipients[event.message_id] = event.recipient
+            if len(self._recipients) > TRIPS_MAX:
+                self._recipients.popitem(last=False)
+        recipient = mask(event.recipient or self._recipients.get(event.message_id, ""))
+        moment = datetime.fromtimestamp(self._clock.now_ms() / 1000).strftime("%H:%M:%S.%f")[:-3]
+        short_id = f"..{event.message_id % 100_000:05d}" if event.message_id else ""
+        look = LOOKS[event.step]
+        word = click.style(f"{look.word.format(event.subject):<15}", fg=look.colour)
+        show(f"{moment}  {short_id:<7}  {recipient:<15}  {word}{look.remark.format(event.subject)}")
+
+
+def title(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+def show(*lines: str) -> None:
+    """Print; without colours where nobody could see them, and at once where somebody reads along."""
+    click.echo("\n".join(lines))
