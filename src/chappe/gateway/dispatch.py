@@ -27,6 +27,7 @@ UNRECORDED_FACTOR = 4  # verdicts waiting to be written, as a multiple of the wi
 RECORD_AGAIN_S = 1.0
 DETAIL_MAX = 200
 IS_DOWN = Refused(Refusal.UNREACHABLE, "link is down")
+OUT_OF_TIME = Refused(Refusal.UNREACHABLE, "its time ran out before it could leave")
 
 
 class Dispatcher:
@@ -46,6 +47,8 @@ class Dispatcher:
         self.carrier = carrier
         self.centre = centre
         self.link = Link()
+        self.in_hand: set[int] = set()  # what this process has claimed for the carrier, until its fate is written
+        self._is_claim_lost = self._is_adoption_lost = True  # a predecessor's may have been
         self._store = store
         self._clock = clock
         self._feed = feed
@@ -71,8 +74,8 @@ class Dispatcher:
         self._is_stopping = True
         self.wake()
 
-    async def drain(self, timeout_s: float) -> None:
-        """Wait for what is under way; what takes longer is given up and becomes doubtful."""
+    async def drain(self, timeout_s: float | None = None) -> None:
+        """Wait for what is under way; what takes longer is given up: doubtful, once this node leaves."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         for task in list(self._tasks):
@@ -105,11 +108,14 @@ class Dispatcher:
         """One round: claim what the link has room for and start it; tells how many messages that were."""
         room = self.room()
         if room:
-            claimed = await self._store.claim(self._claim(room))
+            claimed = await self._claim(room)
             self._throughput.spend(len(claimed))
             for message in claimed:
-                self._under_way.add(message.id)
-                self._start(self._send(message))
+                if self._clock.now_ms() < message.expires_ms:
+                    self._under_way.add(message.id)
+                    self._start(self._send(message))
+                else:  # claimed long ago, and the answer was lost until now
+                    self._start(self._record(message, self._after(message, OUT_OF_TIME), OUT_OF_TIME))
             return len(claimed)
         if self.link.is_down and not self._is_stopping:
             return await self._pass_on()
@@ -124,12 +130,19 @@ class Dispatcher:
         allowance = self._throughput.allowance(now_s)
         return max(0, min(room, CLAIM_MAX if allowance is None else allowance, CLAIM_MAX))
 
-    def _claim(self, count_max: int, *, is_detour: bool = False) -> Claim:
-        in_flight = frozenset(self._under_way | self._unrecorded)
-        return Claim(self.carrier.id, count_max, self._clock.now_ms(), in_flight, is_detour)
+    async def _claim(self, count_max: int, *, is_detour: bool = False) -> list[Message]:
+        # A claim that ends in an exception may have been kept all the same: the next one asks for what it took.
+        claim = Claim(
+            self.carrier.id, count_max, self._clock.now_ms(), frozenset(self.in_hand), is_detour, self._is_claim_lost
+        )
+        self._is_claim_lost = True
+        claimed = await self._store.claim(claim)
+        self._is_claim_lost = False
+        self.in_hand.update(message.id for message in claimed)
+        return claimed
 
     async def _pass_on(self) -> int:
-        claimed = await self._store.claim(self._claim(DETOUR_MAX, is_detour=True))
+        claimed = await self._claim(DETOUR_MAX, is_detour=True)
         for message in claimed:
             self._start(self._record(message, self._after(message, IS_DOWN), IS_DOWN))
         return len(claimed)
@@ -155,8 +168,12 @@ class Dispatcher:
 
     async def settle_doubts_once(self) -> int:
         """One round over messages in doubt: asked about, sent again, failed or held, as the policy says."""
-        claim = Claim(self.carrier.id, DOUBTS_MAX, self._clock.now_ms())
+        in_flight, is_repeat = frozenset(self.in_hand), self._is_adoption_lost
+        claim = Claim(self.carrier.id, DOUBTS_MAX, self._clock.now_ms(), in_flight, is_repeat=is_repeat)
+        self._is_adoption_lost = True
         adopted = await self._store.adopt(claim)
+        self._is_adoption_lost = False
+        self.in_hand.update(message.id for message in adopted)
         for message in adopted:
             self._start(self._settle_doubt(message))
         return len(adopted)
@@ -165,12 +182,18 @@ class Dispatcher:
         self._unrecorded.add(message.id)
         now_ms = self._clock.now_ms()
         if self.carrier.uncertain is UncertainPolicy.QUERY and self.centre.finds_our_reference:
-            answer = await self.centre.query(str(message.id))
+            answer = await self._ask(message)
             move = after_query(message, answer, now_ms)
             references = (answer.reference,) if isinstance(answer, Report) and answer.reference else ()
         else:
             move, references = after_doubt(message, self.carrier.uncertain, now_ms), ()
         await self._record(message, move, Uncertain("in doubt"), references)
+
+    async def _ask(self, message: Message) -> Report | Refused | Uncertain:
+        try:
+            return await self.centre.query(str(message.id))
+        except Exception:
+            return Uncertain("carrier failed")
 
     async def _record(
         self, message: Message, move: Move, verdict: Verdict, references: tuple[str, ...] | None = None
@@ -195,6 +218,7 @@ class Dispatcher:
                     await asyncio.sleep(RECORD_AGAIN_S)
         finally:
             self._unrecorded.discard(message.id)
+            self.in_hand.discard(message.id)
         if recorded.is_made:
             self._tell(message, move)
             self._announce(recorded.callbacks)

@@ -11,8 +11,6 @@ from chappe.store.database import StoreError
 
 log = structlog.get_logger()
 
-RETIRE_S = 10.0  # what a replaced dispatcher gets to finish
-
 
 class Fleet:
     def __init__(self, make: Callable[[Carrier], Dispatcher]) -> None:
@@ -20,6 +18,7 @@ class Fleet:
         self._dispatchers: dict[int, Dispatcher] = {}
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._retiring: set[asyncio.Task[None]] = set()
+        self._in_hand: dict[int, set[int]] = {}
 
     @property
     def dispatchers(self) -> list[Dispatcher]:
@@ -31,7 +30,8 @@ class Fleet:
             dispatcher.wake()
 
     def follow(self, carriers: Iterable[Carrier]) -> None:
-        """Start what is new, replace what changed, retire what is gone. A retired one finishes what is under way."""
+        """Start what is new, replace what changed, retire what is gone. A retired one finishes what is under way, and
+        shares what it has in hand with its successor, who must not take it for its own."""
         wanted = {carrier.id: carrier for carrier in carriers}
         for carrier_id, dispatcher in list(self._dispatchers.items()):
             if wanted.get(carrier_id) != dispatcher.carrier:
@@ -39,16 +39,23 @@ class Fleet:
         for carrier_id, carrier in wanted.items():
             if carrier_id not in self._dispatchers:
                 dispatcher = self._dispatchers[carrier_id] = self._make(carrier)
-                self._runs[carrier_id] = asyncio.create_task(dispatcher.run())
+                dispatcher.in_hand = self._in_hand.setdefault(carrier_id, dispatcher.in_hand)
+                predecessor = self._runs.get(carrier_id)
+                self._runs[carrier_id] = asyncio.create_task(self._run(dispatcher, predecessor))
 
-    def _retire(self, carrier_id: int) -> None:
-        dispatcher, run = self._dispatchers.pop(carrier_id), self._runs.pop(carrier_id)
+    async def _run(self, dispatcher: Dispatcher, predecessor: "asyncio.Task[None] | None") -> None:
+        if predecessor is not None:  # two at once would not see what the other is just claiming
+            await asyncio.wait([predecessor])
+        await dispatcher.run()
+
+    def _retire(self, carrier_id: int, timeout_s: float | None = None) -> None:
+        dispatcher, run = self._dispatchers.pop(carrier_id), self._runs[carrier_id]
         dispatcher.stop()
-        task = asyncio.create_task(self._end(dispatcher, run, RETIRE_S))
+        task = asyncio.create_task(self._end(dispatcher, run, timeout_s))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _end(self, dispatcher: Dispatcher, run: "asyncio.Task[None]", timeout_s: float) -> None:
+    async def _end(self, dispatcher: Dispatcher, run: "asyncio.Task[None]", timeout_s: float | None) -> None:
         await run  # it ends by itself once stopped, with what it claimed last under way
         await dispatcher.drain(timeout_s)
 
@@ -65,7 +72,7 @@ class Fleet:
     async def stop(self, timeout_s: float) -> None:
         """Claim nothing more and finish what is under way."""
         for carrier_id in list(self._dispatchers):
-            self._retire(carrier_id)
+            self._retire(carrier_id, timeout_s)
         if self._retiring:
             done_late = (await asyncio.wait(self._retiring, timeout=timeout_s))[1]
             for task in done_late:
