@@ -13,7 +13,7 @@ import pytest
 from chappe.store import schema
 from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
 from chappe.store.engine import Store
-from chappe.store.group_commit import ITEMS_MAX, WAITING_MAX
+from chappe.store.group_commit import WEIGHT_MAX, WAITING_MAX
 from chappe.store.messages import Cancellation
 from postgres import PostgresServer
 from store.givens import ACCOUNT, NOW_MS, PRICE_MICROS, House, a_message, a_receipt, an_acceptance, result, sent, settle
@@ -38,7 +38,7 @@ def test_everybody_who_waits_shares_one_commit(house: House) -> None:
     assert settle(house.store, *futures) == [True] * 300
     assert all(future.done() for future in others)
     assert house.store._commits.rounds_count == rounds_count + 1
-    settle(house.store, *accept(house.store, *range(10_000, 10_001 + ITEMS_MAX)))
+    settle(house.store, *accept(house.store, *range(10_000, 10_001 + WEIGHT_MAX)))
     assert house.store._commits.rounds_count == rounds_count + 3
 
 
@@ -101,7 +101,7 @@ def test_when_the_write_is_not_durable_nothing_is_acknowledged_any_more(house: H
 
     house.store.on_broken(broken.append)
     house.store._commits.before_commit = fail
-    now = accept(house.store, *range(1, ITEMS_MAX + 10))
+    now = accept(house.store, *range(1, WEIGHT_MAX + 10))
     answers = settle(house.store, *now)
     house.store._commits.before_commit = None
     later = settle(house.store, *accept(house.store, 9_000))

@@ -1,8 +1,8 @@
 """Who is asking: a name and a secret become an account, or a refusal that tells a guesser nothing.
 
 Every request of every dialect carries its password, and hashing one costs 30 ms. So a password that was found right is
-remembered for a minute, as a keyed digest that means nothing outside this process. Only what is not remembered is
-hashed: in a thread, two at once, with a bounded number waiting.
+remembered until a minute after its last use, as a keyed digest that means nothing outside this process. Only what is
+not remembered is hashed: in a thread, two at once, with a bounded number waiting.
 
 Whoever guesses is slowed down, not locked out: each failure for a name from a network doubles the time in which nothing
 more from that network is evaluated for that name, right or wrong, remembered or not. Other networks notice nothing
@@ -24,7 +24,8 @@ from chappe.core.model import Account, Secret
 from chappe.gateway.directory import Directory
 from chappe.gateway.secrets import hash_password, verify
 
-REMEMBERED_S = 60.0
+REMEMBERED_S = 60.0  # since the last use
+RENEWED_S = 30.0  # with less than this left, a use renews it
 REMEMBERED_MAX = 10_000
 HASHES_AT_ONCE = 2
 HASHES_WAITING_MAX = 40  # 0.6 s of work
@@ -75,10 +76,13 @@ class Accounts:
         if self._delays.is_empty or not self._delays.wait_s((name, network_of(network))):
             digest = self._digest(name, secret.value, may_be_md5)
             remembered = self._remembered.get(digest)
-            if remembered is not None and remembered.until_s > self._now_s():
+            now_s = self._now_s()
+            if remembered is not None and remembered.until_s > now_s:
                 directory = self._directory()
                 account = directory.accounts_by_name.get(name)
                 if account is not None and directory.password_hashes[account.id] == remembered.password_hash:
+                    if remembered.until_s - now_s < RENEWED_S:
+                        self._remembered[digest] = remembered._replace(until_s=now_s + REMEMBERED_S)
                     return account
         return await self._ask(name, secret, network_of(network), may_be_md5)
 

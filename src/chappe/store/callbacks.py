@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Text, bindparam, insert, select, update
 from chappe.core.model import Message, State
 from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant
 from chappe.store.nodes import Node
-from chappe.store.schema import callback, disabled_url
+from chappe.store.schema import callback, disabled_url, revision
 
 
 class CallbackDraft(Struct, frozen=True, kw_only=True):
@@ -151,6 +151,7 @@ class Callbacks:
             ),
             results,
         )
+        self._raise_revision = Prepared(database, update(revision).values(revision=revision.c.revision + 1))
         urls = Batch(database, account_id=BigInteger, url=Text, disabled_ms=BigInteger)
         self._disable = Prepared(
             database,
@@ -208,6 +209,7 @@ class Callbacks:
 
     def disable_many(self, transaction: Transaction, urls: Sequence[DisabledUrl], is_repeat: bool) -> list[None]:
         transaction.run(self._disable, [(one.account_id, one.url, one.now_ms) for one in urls])
+        transaction.run(self._raise_revision)  # so that every node looks at the configuration anew
         return [None] * len(urls)
 
     def release(self, transaction: Transaction, node_id: int, now_ms: int) -> int:

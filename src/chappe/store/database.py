@@ -270,8 +270,8 @@ class Connection:
         try:
             if self._database.is_sqlite:
                 raw.execute("BEGIN" if is_reading else "BEGIN IMMEDIATE")
-            elif is_reading:
-                raw.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            else:
+                raw.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ if is_reading else None
             yield Transaction(raw)
             raw.commit()
         except BaseException as error:

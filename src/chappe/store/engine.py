@@ -52,7 +52,7 @@ class Store:
         self._expire = Verb(3, self._expire_many)
         self._close_callback = Verb(4, self._callbacks.record_many)
         self._disable_url = Verb(4, self._callbacks.disable_many)
-        self._accept = Verb(5, self._messages.accept_many)
+        self._accept = Verb(5, self._messages.accept_many, lambda item: len(item.messages))
         self._claim = Verb(6, self._outbox.claim_many)
         self._adopt = Verb(6, self._outbox.adopt_many)
         self._claim_callbacks = Verb(6, self._callbacks.claim_many)

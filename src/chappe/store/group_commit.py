@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from chappe.store.database import Connection, Database, StoreBroken, StoreUnavailable, Transaction
 
-ITEMS_MAX = 500  # of one round
+WEIGHT_MAX = 500  # rows of one round
 WAITING_MAX = 20_000
 GATHER_S = 0.002  # how long the first of a round waits for company: fewer, larger commits cost less for everybody
 
@@ -27,9 +27,15 @@ class Verb(Generic[Item, Result]):
     """Something the store can do to many items at once. `run_many` answers in the order of its items; on a repeat (the
     fate of an earlier commit is unknown) it must leave alone what is already there."""
 
-    def __init__(self, rank: int, run_many: Callable[[Transaction, Sequence[Item], bool], Sequence[Result]]) -> None:
+    def __init__(
+        self,
+        rank: int,
+        run_many: Callable[[Transaction, Sequence[Item], bool], Sequence[Result]],
+        weigh: Callable[[Item], int] | None = None,
+    ) -> None:
         self.rank = rank  # in which order verbs run within a round
         self.run_many = run_many
+        self.weigh = weigh  # how many rows an item is; None = one
 
 
 Waiting = tuple[Verb[Any, Any], Any, "asyncio.Future[Any]"]
@@ -98,12 +104,22 @@ class GroupCommit:
         return len(settled)
 
     def _round(self) -> list[Settled]:
-        taken = [self._waiting.popleft() for _ in range(min(ITEMS_MAX, len(self._waiting)))]
+        taken = self._take()
         if not taken:
             return []
         self.rounds_count += 1
         self.items_count += len(taken)
         return self._write(sorted(taken, key=lambda waiting: waiting[0].rank), is_repeat=False)
+
+    def _take(self) -> list[Waiting]:
+        """What has waited longest, up to the weight of a round; one heavy item is a round of its own."""
+        taken: list[Waiting] = []
+        weight = 0
+        while self._waiting and weight < WEIGHT_MAX:
+            taken.append(self._waiting.popleft())
+            verb, item, _ = taken[-1]
+            weight += verb.weigh(item) if verb.weigh is not None else 1
+        return taken
 
     def _write(self, items: Sequence[Waiting], *, is_repeat: bool) -> list[Settled]:
         """Commit items together, or find out which of them cannot be; answers for all of them."""
