@@ -8,22 +8,29 @@ from typing import Any
 
 import uvloop
 
-from chappe.dialects.base import HttpRequest, plain
-from chappe.dialects.smsfox import BODY_MAX, PROCESSED, read_fields
-from chappe.listeners.http import read_body, respond
+from chappe.dialects.base import HttpRequest
+from chappe.dialects.smsfox import PROCESSED, read_fields
 from chappe.listeners.server import HttpServer
+
+HEADERS = [(b"content-type", b"text/plain"), (b"content-length", str(len(PROCESSED)).encode())]
 
 
 async def accept(scope: Any, receive: Any, send: Any) -> None:
+    body, is_whole = b"", False
+    while not is_whole:
+        event = await receive()
+        body += event.get("body", b"")
+        is_whole = not event.get("more_body", False)
     request = HttpRequest(
         method=scope["method"],
         path=scope["raw_path"].decode("latin-1"),
         query=scope["query_string"],
         headers=tuple(scope["headers"]),
-        body=await read_body(scope, receive, BODY_MAX) or b"",
+        body=body,
     )
     read_fields(request)
-    await respond(send, plain(PROCESSED))
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": PROCESSED.encode()})
 
 
 async def serve() -> None:

@@ -10,13 +10,13 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from rig import Rig, smsfox_request
 
 SAMPLES_PER_S = 250
 TOP = 40
+BUSY_THREADS = 2  # the event loop and the writer; the others wait
 SETTLE_S = 1
 Stacks = Counter[tuple[str, ...]]  # functions, outermost first, and how often they were seen
 MODES = (("working", ()), ("holding the interpreter lock", ("--gil",)))
@@ -37,7 +37,7 @@ def print_hotspots(rig: Rig, seconds: int, connections: int) -> None:
             threading.Event().wait(SETTLE_S)
             stacks = record(py_spy, gateway.process.pid, seconds, options, Path(folder) / "stacks")
             load.join()
-            for thread, counted in by_thread(stacks):
+            for thread, counted in by_thread(stacks)[:BUSY_THREADS]:
                 print_table(f"{thread}: {name}", counted, seconds * SAMPLES_PER_S)
 
 
@@ -63,11 +63,12 @@ def record(py_spy: str | Path, pid: int, seconds: int, options: tuple[str, ...],
     return stacks
 
 
-def by_thread(stacks: Stacks) -> Iterator[tuple[str, Stacks]]:
+def by_thread(stacks: Stacks) -> list[tuple[str, Stacks]]:
+    """The stacks of each thread, the busiest first."""
     threads: dict[str, Stacks] = {}
     for stack, count in stacks.items():
         threads.setdefault(stack[0], Counter())[stack[1:]] += count
-    yield from sorted(threads.items(), key=lambda item: -item[1].total())
+    return sorted(threads.items(), key=lambda item: -item[1].total())
 
 
 def print_table(title: str, stacks: Stacks, samples: int) -> None:
