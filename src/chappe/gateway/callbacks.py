@@ -2,8 +2,8 @@
 
 A callback is written in the commit that makes it necessary, already claimed for its first attempt by the node that
 writes it; later attempts are claimed by a poll, with the time after that already set. In memory each URL has its own
-lanes and its own link, so a dead one delays nobody else; one message's callbacks share a lane and so keep their order.
-Whatever memory has no room for simply comes due again.
+lanes and its own link, so a dead one delays nobody else. One message's callbacks share a lane, and while one of them
+has failed the later ones wait for it, so they keep their order. Whatever memory has no room for comes due again.
 """
 
 import asyncio
@@ -37,6 +37,8 @@ WAITING_PER_URL_MAX = 2_000
 WAITING_MAX = 20_000
 CLAIM_MAX = 500
 URLS_MAX = 10_000
+FAILED_MAX = 10_000  # failed callbacks to one URL that later ones wait for
+FOLLOW_S = 1.0  # how long after a failed callback's next attempt a later one is looked at again
 DETAIL_MAX = 200
 RETRY_AFTER_STATUSES = (429, 503)
 GONE = 410
@@ -61,6 +63,27 @@ class Destination:
         self.link = Link()
         self.lanes: list[deque[DueCallback]] = [deque() for _ in range(LANES)]
         self.waiting_count = 0
+        self._failed: dict[int, DueCallback] = {}  # by message, the first one that has to be tried again
+
+    def wait_s(self, due: DueCallback, now_ms: int, now_s: float) -> float:
+        """How long a callback must wait: for the URL to recover, and for an earlier callback of the same message."""
+        wait_s = self.link.wait_s(now_s)
+        earlier = self._failed.get(due.message_id)
+        if earlier is None or earlier.id >= due.id:
+            return wait_s
+        return max(wait_s, (earlier.due_ms - now_ms) / 1000 + FOLLOW_S, FOLLOW_S)
+
+    def learn(self, due: DueCallback, result: CallbackResult, reply: Reply, now_s: float) -> None:
+        """How an attempt went, for those that come after it."""
+        if result.state == "pending":
+            if len(self._failed) < FAILED_MAX:
+                self._failed[due.message_id] = msgspec.structs.replace(due, due_ms=result.due_ms)
+        else:
+            self._failed.pop(due.message_id, None)
+        if result.state in ("pending", "failed"):
+            self.link.fail(now_s, retry_after_s(reply))
+        else:
+            self.link.succeed()
 
 
 class CallbackDesk:
@@ -120,7 +143,7 @@ class CallbackDesk:
             return 0
         now_ms = self._clock.now_ms()
         claimed = await self._store.claim_callbacks(CallbackClaim(room, now_ms, now_ms + IN_HAND_S * 1000))
-        self.announce(claimed)
+        self.announce(sorted(claimed, key=lambda due: due.id))  # a claim has no order; ids grow with time
         return len(claimed)
 
     async def drain(self, timeout_s: float) -> None:
@@ -144,10 +167,13 @@ class CallbackDesk:
             self._close(due, CallbackResult(id=due.id, attempt=due.attempt, state="disabled", due_ms=due.due_ms))
             return
         destination = self._destination(url)
-        wait_s = destination.link.wait_s(self._clock.monotonic_s())
+        now_ms = self._clock.now_ms()
+        wait_s = destination.wait_s(due, now_ms, self._clock.monotonic_s())
         if wait_s:
             self._put_off(due, wait_s)
-        elif destination.waiting_count < WAITING_PER_URL_MAX and len(self._in_hand) < WAITING_MAX:
+        elif destination.waiting_count >= WAITING_PER_URL_MAX or len(self._in_hand) >= WAITING_MAX:
+            self._put_off(due, (due.due_ms - now_ms) / 1000)
+        else:
             self._in_hand.add(due.id)
             destination.waiting_count += 1
             lane = destination.lanes[due.message_id % LANES]
@@ -172,14 +198,11 @@ class CallbackDesk:
             due = lane[0]
             now_ms = self._clock.now_ms()
             try:
-                wait_s = destination.link.wait_s(self._clock.monotonic_s())
-                if wait_s:
-                    self._put_off(due, wait_s)
-                elif now_ms < due.due_ms - TIMEOUT_S * 1000:
+                wait_s = destination.wait_s(due, now_ms, self._clock.monotonic_s())
+                if not wait_s and now_ms < due.due_ms - TIMEOUT_S * 1000:
                     await self._attempt(destination, due, url)
-                # else it waited too long: it comes due again, here or at another node
-            except Exception:
-                log.exception("callback_broke", callback_id=due.id, dialect=due.dialect)
+                else:  # what waited too long comes due in a moment, here or at another node
+                    self._put_off(due, wait_s or (due.due_ms - now_ms) / 1000)
             finally:
                 destination.waiting_count -= 1
                 self._in_hand.discard(due.id)
@@ -187,26 +210,32 @@ class CallbackDesk:
                     lane.popleft()
 
     async def _attempt(self, destination: Destination, due: DueCallback, url: str) -> None:
-        account = self._directory().account(due.account_id)
-        dialect = self._dialects.get(due.dialect)
-        if account is None or dialect is None:
-            return
-        request = request_of(due, CallbackTarget(url=url, method=account.receipt_method, token=account.token), dialect)
-        if request is None:
-            return
-        reply = await self._send(request, TIMEOUT_S)
-        result = judge(due, reply, self._clock.now_ms())
-        if result.state == "done":
-            destination.link.succeed()
-        elif result.state == "disabled":
-            self._store.disable_url(DisabledUrl(due.account_id, url, self._clock.now_ms())).add_done_callback(forget)
-        else:
-            destination.link.fail(self._clock.monotonic_s())
+        request = self._request(due, url)
+        reply = await self._send(request, TIMEOUT_S) if request is not None else NO_WORDS
+        now_ms = self._clock.now_ms()
+        result = judge(due, reply, now_ms)
+        if request is not None:
+            destination.learn(due, result, reply, self._clock.monotonic_s())
+        if result.state == "disabled":
+            self._store.disable_url(DisabledUrl(due.account_id, url, now_ms)).add_done_callback(forget)
         self._close(due, result)
         self._feed.tell(STEPS[result.state], str(result.status or result.detail), due.message_id)
 
+    def _request(self, due: DueCallback, url: str) -> HttpRequest | None:
+        """The request that makes this callback; None where it cannot be written (any more)."""
+        account = self._directory().account(due.account_id)
+        dialect = self._dialects.get(due.dialect)
+        if account is None or dialect is None:
+            return None
+        target = CallbackTarget(url=url, method=account.receipt_method, token=account.token)
+        try:
+            return request_of(due, target, dialect)
+        except Exception:  # one callback that breaks a dialect must not stop the lane
+            log.exception("callback_broke", callback_id=due.id, dialect=due.dialect)
+            return None
+
     def _put_off(self, due: DueCallback, wait_s: float) -> None:
-        later_ms = self._clock.now_ms() + int(wait_s * 1000) + due.id % 1000
+        later_ms = self._clock.now_ms() + max(0, int(wait_s * 1000)) + due.id % 1000
         self._close(
             due,
             CallbackResult(
@@ -214,7 +243,7 @@ class CallbackDesk:
                 attempt=due.attempt,
                 state="pending",
                 due_ms=later_ms,
-                detail="put off: the URL is in trouble",
+                detail="put off",
                 is_tried=False,
             ),
         )
@@ -224,6 +253,7 @@ class CallbackDesk:
         self._store.close_callback(result).add_done_callback(forget)
 
 
+NO_WORDS = Failure(is_certain=True, detail="cannot be written in its dialect")
 STEPS = {
     "done": Step.CALLBACK,
     "pending": Step.CALLBACK_RETRIED,
@@ -278,7 +308,7 @@ def judge(due: DueCallback, reply: Reply, now_ms: int) -> CallbackResult:
         state, due_ms = "failed", now_ms
     else:
         wait_s = max(backoff_s(due.attempt, due.id), retry_after_s(reply))
-        state, due_ms = "pending", now_ms + int(wait_s * 1000)
+        state, due_ms = "pending", now_ms + round(wait_s * 1000)
     return CallbackResult(id=due.id, attempt=due.attempt, state=state, due_ms=due_ms, status=status, detail=detail)
 
 

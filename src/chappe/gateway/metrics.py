@@ -6,6 +6,7 @@ from typing import NamedTuple
 from chappe.gateway.callbacks import CallbackDesk
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
+from chappe.store.database import StoreError
 from chappe.store.engine import Store
 
 
@@ -61,7 +62,10 @@ class Metrics:
         return samples
 
     async def _stored(self) -> list[Sample]:
-        figures = await self._store.read(self._store.figures.overview)
+        try:
+            figures = await self._store.read(self._store.figures.overview)
+        except StoreError:  # while the database is away the others are wanted most
+            return []
         names = {one.carrier.id: one.carrier.name for one in self._dispatchers()}
         samples = [
             Sample(

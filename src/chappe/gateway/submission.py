@@ -107,6 +107,7 @@ def prepare(
     segments = count(text, submission.counting)
     if segments is None:
         return Refused(Refusal.TEXT_TOO_LONG)
+    reference = storable(submission.reference)
     due_ms = max(now_ms, submission.scheduled_ms or 0)
     if due_ms > now_ms + SCHEDULE_AHEAD_MAX_S * 1000:
         return Refused(Refusal.BAD_REQUEST)
@@ -124,7 +125,7 @@ def prepare(
                 submission_id=first_id,
                 account_id=account.id,
                 dialect=dialect.name,
-                reference=submission.reference,
+                reference=reference,
                 originator=originator,
                 recipient=recipient,
                 text=text,

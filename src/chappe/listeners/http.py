@@ -28,6 +28,10 @@ TOO_LARGE = plain("Too large", 413)
 BROKEN = plain("Internal error", 500)
 
 
+class HungUp(Exception):
+    """The client left before its request was whole: half of a text must not be sent."""
+
+
 class HttpListener:
     """`ask` answers contract calls; `pages` are ours, by exact path; `carrier_callback` takes a carrier's key."""
 
@@ -47,14 +51,19 @@ class HttpListener:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await respond(send, await self._answer(scope, receive))
+        if scope["type"] != "http":
+            return
+        try:
+            response = await self._answer(scope, receive)
+        except HungUp:
+            return
+        await respond(send, response)
 
     async def _answer(self, scope: Scope, receive: Receive) -> HttpResponse:
         path = scope["path"]
         found = self._north.get(path)
         body_max = found[0].north.body_max if found else PAGE_BODY_MAX
-        body = await read_body(scope, receive, body_max)
+        body = await read_body(receive, body_max)
         if body is None:
             return found[0].north.refuse(Refused(Refusal.BAD_REQUEST)) if found else TOO_LARGE
         request = HttpRequest(
@@ -88,9 +97,10 @@ class HttpListener:
         return await run_async(flow(request), ask)
 
 
-async def read_body(scope: Scope, receive: Receive, body_max: int) -> bytes | None:
-    """The whole body, or None where it is larger than `body_max` bytes (no more than that is ever held)."""
-    event = await receive()
+async def read_body(receive: Receive, body_max: int) -> bytes | None:
+    """The whole body, or None where it is larger than `body_max` bytes (little more than that is ever held). Raises
+    HungUp."""
+    event = await next_event(receive)
     body: bytes = event.get("body", b"")
     if not event.get("more_body"):
         return body if len(body) <= body_max else None
@@ -98,10 +108,17 @@ async def read_body(scope: Scope, receive: Receive, body_max: int) -> bytes | No
     while event.get("more_body"):
         if size > body_max:
             return None
-        event = await receive()
+        event = await next_event(receive)
         chunks.append(event.get("body", b""))
         size += len(chunks[-1])
     return b"".join(chunks) if size <= body_max else None
+
+
+async def next_event(receive: Receive) -> Any:
+    event = await receive()
+    if event["type"] == "http.disconnect":
+        raise HungUp
+    return event
 
 
 async def respond(send: Send, response: HttpResponse) -> None:
