@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 import chappe
-from chappe.cli.demo import EXAMPLE_NUMBER
-from chappe.client import Client, Refusal, RefusedError
+from chappe import app
+from chappe.cli.demo import EXAMPLE_NUMBER, LOOKS
+from chappe.client import DIALECTS, Client, Refusal, RefusedError
+from chappe.gateway.feed import Step
 from parts import require
 
 TIMEOUT_S = 30.0
@@ -352,6 +354,11 @@ def test_the_demo_shows_a_whole_trip(start: Start) -> None:
     assert "\x1b" not in running.output
 
 
+def test_every_step_has_a_look() -> None:
+    """The demo has words for every step that a message's trip may have."""
+    assert LOOKS.keys() == set(Step)
+
+
 def test_the_demo_speaks_tls(start: Start) -> None:
     """The demo answers https on the same port, with a certificate it made itself."""
     require("curl", subprocess.run(["which", "curl"], capture_output=True).returncode == 0)
@@ -376,6 +383,11 @@ def test_the_demo_keeps_what_it_is_told_to(start: Start, data: str) -> None:
 
 
 # The client from the shell
+
+
+def test_the_client_speaks_what_the_gateway_speaks() -> None:
+    """Every dialect of the gateway is one of the client's."""
+    assert {dialect.name for dialect in app.DIALECTS} <= DIALECTS.keys()
 
 
 def test_send_status_balance(start: Start, applied: str) -> None:

@@ -8,6 +8,7 @@ south halves of the dialects, which are the ones who know how their language is 
 import shlex
 import socket
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
@@ -197,7 +198,8 @@ class Trips:
         short_id = f"..{event.message_id % 100_000:05d}" if event.message_id else ""
         look = LOOKS[event.step]
         word = click.style(f"{look.word.format(event.subject):<15}", fg=look.colour)
-        show(f"{moment}  {short_id:<7}  {recipient:<15}  {word}{look.remark.format(event.subject)}")
+        with suppress(BrokenPipeError):  # whoever read along has gone; the gateway is not to suffer from it
+            show(f"{moment}  {short_id:<7}  {recipient:<15}  {word}{look.remark.format(event.subject)}")
 
 
 def title(text: str) -> str:
