@@ -69,8 +69,8 @@ class Destination:
         """How long a callback must wait: for the URL to recover, and for an earlier callback of the same message."""
         wait_s = self.link.wait_s(now_s)
         earlier = self._failed.get(due.message_id)
-        if earlier is None or earlier.id >= due.id:
-            return wait_s
+        if earlier is None or earlier.id >= due.id or now_ms > earlier.due_ms + IN_HAND_S * 1000:
+            return wait_s  # what was not tried again when it was due, another node has taken up
         return max(wait_s, (earlier.due_ms - now_ms) / 1000 + FOLLOW_S, FOLLOW_S)
 
     def learn(self, due: DueCallback, result: CallbackResult, reply: Reply, now_s: float) -> None:
