@@ -22,8 +22,8 @@ PRICE_MICROS = 10_000
 OPENING_MICROS = 1_000_000
 CARRIER_ID = 3
 
-# Message id -> its state, and whether its price is kept reserved (None), charged, or given back. A failed message that
-# its carrier knows (17) was charged, one that no carrier knows (16, 18) was not.
+# Message id -> its state, and whether its price is kept reserved (None), charged, or given back. A failed or unknown
+# message that its carrier knows (17, 20) was charged, one that no carrier knows (16, 18, 21) was not.
 FATES: dict[int, tuple[State, Kind | None]] = {
     11: (State.QUEUED, None),
     12: (State.SCHEDULED, None),
@@ -35,6 +35,7 @@ FATES: dict[int, tuple[State, Kind | None]] = {
     18: (State.EXPIRED, Kind.VOID),
     19: (State.CANCELLED, Kind.VOID),
     20: (State.UNKNOWN, Kind.POST),
+    21: (State.UNKNOWN, Kind.VOID),
 }
 CHARGED_COUNT = sum(kind is Kind.POST for _, kind in FATES.values())
 OPEN_COUNT = sum(kind is None for _, kind in FATES.values())
@@ -65,6 +66,7 @@ def fill(database: Database) -> None:
         ledger.write(transaction, settled, NOW_MS)
     tamper(database, *(f"UPDATE message SET state = '{state}' WHERE id = {key}" for key, (state, _) in FATES.items()))
     tamper(database, "INSERT INTO carrier_reference (carrier_id, reference, message_id) VALUES (3, 'their-17', 17)")
+    tamper(database, "INSERT INTO carrier_reference (carrier_id, reference, message_id) VALUES (3, 'their-20', 20)")
 
 
 def waiting(message_id: int) -> Message:
@@ -131,11 +133,11 @@ def test_right_books_have_no_findings(database: Database) -> None:
         ),
         ("UPDATE message SET state = 'sent' WHERE id = 13", "sent messages that were not charged their price: 1"),
         ("UPDATE message SET state = 'delivered' WHERE id = 16", "sent messages that were not charged their price: 1"),
-        ("UPDATE message SET state = 'unknown' WHERE id = 19", "sent messages that were not charged their price: 1"),
+        ("UPDATE message SET state = 'unknown' WHERE id = 15", "failed messages that no carrier took"),
         ("UPDATE message SET state = 'cancelled' WHERE id = 14", "cancelled messages whose price was not given back"),
         ("UPDATE message SET state = 'rejected' WHERE id = 15", "failed messages that no carrier took"),
         ("UPDATE message SET state = 'expired' WHERE id = 11", "failed messages that no carrier took"),
-        ("DELETE FROM carrier_reference", "failed messages that no carrier took, whose price was not given back: 1"),
+        ("DELETE FROM carrier_reference", "failed messages that no carrier took, whose price was not given back: 2"),
         ("DELETE FROM entry WHERE source_id = 17 AND phase = 'settle'", "neither charged nor given back: 1"),
         ("UPDATE entry SET debit = 'funding' WHERE source_id = 14", "movements of money of no known kind: 2"),
     ],

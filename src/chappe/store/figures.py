@@ -265,7 +265,7 @@ def wrong_entries(*conditions: ColumnElement[bool]) -> Question:
 
 SETTLE = constant(TRANSFERS[Kind.POST].phase)
 IS_UNSETTLED = is_in(State.SCHEDULED, State.QUEUED, State.SENDING)
-IS_FAILED = is_in(State.REJECTED, State.UNDELIVERABLE, State.EXPIRED)
+IS_FAILED = is_in(State.REJECTED, State.UNDELIVERABLE, State.EXPIRED, State.UNKNOWN)
 IS_KNOWN_TO_CARRIER = message.c.id.in_(select(carrier_reference.c.message_id))
 HAS_SETTLEMENT = exists().where(entry.c.source_id == message.c.id, entry.c.phase == SETTLE)
 IS_TRANSFER = or_(
@@ -285,7 +285,7 @@ QUESTIONS: dict[str, Question] = {
     "messages without a reservation of their price": wrong(not_(has_entry(Kind.RESERVE))),
     "messages settled before their fate was known": wrong(IS_UNSETTLED, HAS_SETTLEMENT),
     "sent messages that were not charged their price": wrong(
-        is_in(State.SENT, State.DELIVERED, State.UNKNOWN), not_(has_entry(Kind.POST))
+        is_in(State.SENT, State.DELIVERED), not_(has_entry(Kind.POST))
     ),
     "cancelled messages whose price was not given back": wrong(is_in(State.CANCELLED), not_(has_entry(Kind.VOID))),
     "failed messages that no carrier took, whose price was not given back": wrong(
