@@ -738,7 +738,7 @@ def test_a_failed_or_silent_handshake_gives_its_place_back(
 
 
 def test_stopping_lets_requests_in_flight_finish(open_front: OpenFront) -> None:
-    """Stop refuses new connections, ends idle ones at once, and waits for answers under way."""
+    """Stop refuses new connections, ends idle ones soon, and waits for answers under way."""
     front = open_front()
     port = front.server.port
     with front.connect() as idle, front.connect() as busy:
@@ -757,6 +757,27 @@ def test_stopping_lets_requests_in_flight_finish(open_front: OpenFront) -> None:
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         stopping.result(PATIENCE_S)
     assert front.server.connections_count == 0
+
+
+def test_stopping_answers_what_was_just_being_asked(open_front: OpenFront) -> None:
+    """A request on a kept connection that crosses with a stop is answered, as the last one there."""
+    front = open_front()
+    with front.connect() as kept, front.connect() as other:
+        for connection in (kept, other):
+            connection.sendall(get(b"/"))
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        stopping = asyncio.run_coroutine_threadsafe(front.server.stop(timeout_s=PATIENCE_S), front.loop)
+        while front.run(is_accepting(front.server)):
+            pass
+        kept.sendall(get(b"/"))
+        last = answers(b"HTTP/1.1 200" + read_to_end(kept))[-1]
+        assert (last.status, last.headers["connection"]) == (200, "close")
+        read_to_end(other)
+        stopping.result(PATIENCE_S)
+
+
+async def is_accepting(server: HttpServer) -> bool:
+    return bool(server.addresses)
 
 
 def test_stopping_cuts_what_does_not_finish(open_front: OpenFront) -> None:

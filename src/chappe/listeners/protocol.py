@@ -71,6 +71,7 @@ class Limits:
     idle_s: float = 60.0
     tls_handshake_s: float = 10.0
     linger_s: float = 2.0
+    last_request_s: float = 0.5
     connections_per_address_max: int = 1_000
     connections_max: int = 10_000
 
@@ -184,9 +185,12 @@ class FrontProtocol(HttpToolsProtocol):
             self._address = None
 
     def shutdown(self) -> None:
-        """Let a request in flight finish, then close; close at once otherwise."""
+        """Let a request in flight finish, then close. An idle connection has a moment left: its client may be asking
+        just now, and would otherwise lose a request to a connection that was still good when it wrote."""
         if self._phase in (BODY, ANSWERING) and not self.cycle.response_complete:
             self._end_after_answer()
+        elif self._phase in (IDLE, HEAD):
+            self._watch(min(self._deadline, self.loop.time() + self._limits.last_request_s))
         else:
             self._close()
 
@@ -357,7 +361,9 @@ class FrontProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.cycle.transport = Cork(self.transport)  # type: ignore[assignment]
         self._phase = BODY
-        if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
+        if self.server_state.is_stopping:
+            self.cycle.keep_alive = False
+        elif self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
             self.cycle.keep_alive = True
             self.cycle.default_headers = KEEP_ALIVE
 

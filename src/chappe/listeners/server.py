@@ -86,7 +86,7 @@ class HttpServer:
             raise
 
     async def stop(self, timeout_s: float = 10.0) -> None:
-        """Stop accepting, close idle connections, let requests in flight finish up to `timeout_s` seconds, then cut."""
+        """Stop accepting, answer what is asked now or within a moment, up to `timeout_s` seconds, then cut."""
         self._stop_accepting()
         for connection in list(self._state.connections):
             connection.shutdown()
