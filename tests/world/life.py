@@ -1,0 +1,207 @@
+"""One life of a gateway process: its real parts on a virtual loop, from its start on a database until it is killed.
+
+The parts are wired as in `app.py`, without sockets and threads: commits happen when the world says so, and may be
+struck.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
+
+from chappe.clock import Clock
+from chappe.core.centre import MessageCentre
+from chappe.core.ids import IdMaker
+from chappe.core.model import Account, Carrier
+from chappe.core.routing import RoutingTable
+from chappe.dialects.base import Dialect, HttpRequest, Reply
+from chappe.gateway.callbacks import CallbackDesk
+from chappe.gateway.dispatch import Dispatcher
+from chappe.gateway.feed import Feed
+from chappe.gateway.fleet import Fleet
+from chappe.gateway.queries import QueryDesk
+from chappe.gateway.receipts import ReceiptDesk
+from chappe.gateway.submission import Intake
+from chappe.store.database import Database, StoreError, StoreUnavailable, Transaction
+from chappe.store.engine import Store
+from chappe.store.messages import Expiry
+from world.virtual_loop import VirtualLoop
+
+EXPIRE_MAX = 50
+
+Result = TypeVar("Result")
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+LOST = StoreUnavailable("the connection was lost")
+GUILTY = StoreError("one of these cannot be written")
+FINE = None
+# What a commit meets at each try: just before it, and just after it took effect.
+FAULTS: dict[str, tuple[tuple[BaseException | None, ...], tuple[BaseException | None, ...]]] = {
+    "fine": ((), ()),
+    "lost before": ((LOST,), ()),
+    "lost after": ((), (LOST,)),
+    "lost before, then away": ((LOST, LOST), ()),
+    "lost after, then away": ((FINE, LOST), (LOST,)),
+    "one is guilty": ((GUILTY,), ()),
+    "killed before": ((Killed(),), ()),
+    "killed after": ((), (Killed(),)),
+}
+AWAY = "lost before, then away"
+
+
+class Known:
+    """What the gateway knows of its configuration: a snapshot, as the directory gives."""
+
+    def __init__(
+        self, accounts: Mapping[int, Account], routing: RoutingTable, disabled_urls: frozenset[tuple[int, str]]
+    ) -> None:
+        self.routing = routing
+        self._accounts = accounts
+        self._disabled_urls = disabled_urls
+
+    def account(self, account_id: int) -> Account | None:
+        return self._accounts.get(account_id)
+
+    def is_disabled(self, account_id: int, url: str) -> bool:
+        return (account_id, url) in self._disabled_urls
+
+
+class Life:
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        clock: Clock,
+        ids: IdMaker,
+        is_alone: bool,
+        known: Known,
+        carriers: Iterable[Carrier],
+        dialects: Mapping[str, Dialect],
+        centre: Callable[["Life", Carrier], MessageCentre],
+        send: Callable[[HttpRequest, float], Coroutine[Any, Any, Reply]],
+    ) -> None:
+        self.name = name
+        self.is_stalled = False
+        self.is_away = False  # from its database
+        self.known = known
+        self.loop = VirtualLoop(clock.monotonic_s)  # type: ignore[abstract]
+        self._clock = clock
+        self._ids = ids
+        self._centre = centre
+        self._rounds: dict[str, asyncio.Task[Any]] = {}
+        self._feed = Feed()
+        with self.loop.running():
+            self.store = Store(Database(url), has_threads=False)
+            self.doubtful_count = self._register(is_alone=is_alone)
+            self._callbacks = CallbackDesk(
+                store=self.store,
+                directory=lambda: self.known,
+                dialects=dialects,
+                send=send,
+                clock=clock,
+                ids=ids,
+                feed=self._feed,
+            )
+            self.store.set_plan(self._callbacks.plan)
+            self.receipts = ReceiptDesk(
+                store=self.store, clock=clock, feed=self._feed, announce=self._callbacks.announce
+            )
+            self.fleet = Fleet(self._make_dispatcher)
+            self.intake = Intake(
+                store=self.store,
+                directory=lambda: self.known,
+                clock=clock,
+                ids=ids,
+                wake=self.fleet.wake,
+                feed=self._feed,
+            )
+            self.queries = QueryDesk(self.store, clock)
+            self.fleet.follow(carriers)
+        self.loop.settle()
+
+    def _register(self, *, is_alone: bool) -> int:
+        now_ms = self._clock.now_ms()
+        return self.store.register(self._ids.make(now_ms), self.name, now_ms, is_alone=is_alone)
+
+    def _make_dispatcher(self, carrier: Carrier) -> Dispatcher:
+        return Dispatcher(
+            carrier=carrier,
+            centre=self._centre(self, carrier),
+            store=self.store,
+            clock=self._clock,
+            feed=self._feed,
+            announce=self._callbacks.announce,
+            wake=self.fleet.wake,
+        )
+
+    @property
+    def carriers(self) -> list[Carrier]:
+        """As this life knows them."""
+        return [dispatcher.carrier for dispatcher in self.fleet.dispatchers]
+
+    # What the world makes it do
+
+    def follow(self, known: Known, carriers: Iterable[Carrier]) -> None:
+        self.known = known
+        with self.loop.running():
+            self.fleet.follow(carriers)
+
+    def begin_round(self, name: str) -> None:
+        """One of the tickers' rounds begins, unless the last one still waits."""
+        rounds: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "callbacks": self._callbacks.run_once,
+            "doubts": self.fleet.settle_doubts_once,
+            "expiry": self._expire,
+        }
+        last = self._rounds.get(name)
+        if last is None or last.done():
+            self._rounds[name] = self.begin(self._survive(rounds[name]()))
+
+    def begin(self, work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
+        with self.loop.running():
+            return self.loop.create_task(work)
+
+    async def _survive(self, work: Coroutine[Any, Any, object]) -> None:
+        """As the ticker does it: a round that the database failed comes again."""
+        with contextlib.suppress(StoreError):
+            await work
+
+    async def _expire(self) -> None:
+        self._callbacks.announce(await self.store.expire(Expiry(self._clock.now_ms(), EXPIRE_MAX)))
+
+    def renew(self) -> None:
+        if not self.store.renew(self._clock.now_ms()):
+            self._register(is_alone=False)
+
+    def commit(self, fault: str = "fine") -> int:
+        """One round of the group commit, struck as the fault says. Raises Killed; then nobody was told anything."""
+        before, after = FAULTS[AWAY if self.is_away else fault]
+        commits = self.store._commits
+        commits.before_commit, commits.after_commit = striking(before), striking(after)
+        with self.loop.running():
+            return self.store.commit_once()
+
+    def read(self, question: Callable[[Transaction], Result]) -> Result:
+        return self.store.ask(question)
+
+    def kill(self) -> None:
+        """Everything in memory is gone; nothing more is written."""
+        self.loop.kill()
+        self.store.stop()
+
+
+def striking(exceptions: Iterable[BaseException | None]) -> Callable[[], None]:
+    """Raises them one by one, call by call; then lets every call pass."""
+    left = list(exceptions)
+
+    def strike() -> None:
+        exception = left.pop(0) if left else None
+        if exception is not None:
+            raise exception
+
+    return strike

@@ -1,0 +1,244 @@
+"""Bugs to plant on purpose: each breaks one promise in one place, and the simulator has to see it.
+
+A plant takes pytest's `monkeypatch`, so that it is pulled out again with the test.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from chappe.core.ledger import Entry
+from chappe.core.lifecycle import Move, after_doubt
+from chappe.core.model import Message, UncertainPolicy
+from chappe.gateway import callbacks as callback_desk
+from chappe.gateway import dispatch
+from chappe.gateway.dispatch import Dispatcher
+from chappe.gateway.fleet import Fleet
+from chappe.store import callbacks as callback_rows
+from chappe.store import messages, receipts, sending
+from chappe.store.database import Prepared, Transaction
+from chappe.store.engine import Store
+from chappe.store.group_commit import GroupCommit
+from chappe.store.messages import Acceptance, Messages
+from chappe.store.money import Ledger
+from chappe.store.sending import Claim, Outbox, Sending
+
+Patch = pytest.MonkeyPatch
+EVERY = 25  # how rarely a commit is skipped
+
+
+class Skipped(Exception):
+    """Rolls a transaction back."""
+
+
+def skip_commits(patch: Patch) -> None:
+    whole, calls = GroupCommit._commit, iter(range(1, 10**9))
+
+    def commit(self: GroupCommit, items: Any, is_repeat: bool) -> Any:
+        if next(calls) % EVERY or self.before_commit is None:
+            return whole(self, items, is_repeat)
+        settled: list[Any] = []
+
+        def roll_back() -> None:
+            raise Skipped
+
+        strike, self.before_commit = self.before_commit, roll_back
+        try:
+            with self._connection.transaction() as transaction:
+                for verb, item, future in items:
+                    settled.append((future, verb.run_many(transaction, [item], is_repeat)[0]))
+                raise Skipped
+        except Skipped:
+            return settled
+        finally:
+            self.before_commit = strike
+
+    patch.setattr(GroupCommit, "_commit", commit)
+
+
+def answer_before_commit(patch: Patch) -> None:
+    def accept(self: Store, item: Acceptance) -> "asyncio.Future[bool]":
+        self._commits.put(self._accept, item).add_done_callback(lambda late: late.exception())
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        told.set_result(True)
+        return told
+
+    patch.setattr(Store, "accept", accept)
+
+
+def post_twice(patch: Patch) -> None:
+    whole = sending.settlement
+
+    def settlement(one: Sending) -> list[Entry]:
+        return [*whole(one), *(structs.replace(each, phase="again") for each in whole(one))]
+
+    patch.setattr(sending, "settlement", settlement)
+
+
+def let_anybody_record(patch: Patch) -> None:
+    rewrite(patch, Outbox, "_move", "message.attempt = batch.attempt AND batch.node = abs(message.node_id)", "1 = 1")
+
+
+def cancel_what_is_sending(patch: Patch) -> None:
+    rewrite(patch, Messages, "_cancel", "IN ('queued', 'scheduled')", "IN ('queued', 'scheduled', 'sending')")
+
+
+def rewrite(patch: Patch, owner: type[Any], name: str, before: str, after: str) -> None:
+    """Change the text of one statement."""
+    whole = owner.__init__
+
+    def build(self: Any, *arguments: Any) -> None:
+        whole(self, *arguments)
+        statement: Prepared = getattr(self, name)
+        assert before in statement.sql, statement.sql
+        statement.sql = statement.sql.replace(before, after)
+
+    patch.setattr(owner, "__init__", build)
+
+
+def overwrite_final_states(patch: Patch) -> None:
+    patch.setattr(receipts, "after_receipt", lambda current, reported: None if reported is current else reported)
+
+
+def send_before_it_is_written(patch: Patch) -> None:
+    whole = Outbox.claim_many
+
+    def claim_many(self: Outbox, transaction: Transaction, claims: Sequence[Claim], is_repeat: bool) -> Any:
+        taken = whole(self, transaction, claims, is_repeat)
+        for one in (each for group in taken for each in group):
+            transaction._cursor.execute(f"UPDATE message SET state = 'queued' WHERE id = {one.id}")
+        return taken
+
+    patch.setattr(Outbox, "claim_many", claim_many)
+
+
+def never_match_parked_receipts(patch: Patch) -> None:
+    patch.setattr(receipts.Receipts, "meet_parked", lambda *_: {})
+
+
+def keep_callbacks_in_memory(patch: Patch) -> None:
+    """A callback is claimed for ever by the life that wrote it."""
+    patch.setattr(callback_rows, "FIRST_RETRY_S", 10**9)
+    patch.setattr(callback_rows.Callbacks, "release", lambda *_: 0)
+
+
+def take_any_answer_for_success(patch: Patch) -> None:
+    whole = callback_desk.judge
+
+    def judge(*arguments: Any) -> Any:
+        result = whole(*arguments)
+        return callback_rows.CallbackResult(id=result.id, attempt=result.attempt, state="done", due_ms=result.due_ms)
+
+    patch.setattr(callback_desk, "judge", judge)
+
+
+def forget_to_void_cancelled(patch: Patch) -> None:
+    whole = Messages.cancel_many
+
+    def cancel_many(self: Messages, *arguments: Any) -> list[int]:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Ledger, "write", lambda *_: None)
+            return whole(self, *arguments)
+
+    patch.setattr(Messages, "cancel_many", cancel_many)
+
+
+def grant_everything(patch: Patch) -> None:
+    patch.setattr(messages, "grant", lambda _spendable, wishes: [True for _ in wishes])
+
+
+def forget_repeats_of_acceptance(patch: Patch) -> None:
+    whole = Messages.accept_many
+    patch.setattr(Messages, "accept_many", lambda self, transaction, items, _: whole(self, transaction, items, False))
+
+
+def forget_repeats_of_claims(patch: Patch) -> None:
+    whole = Outbox._take
+
+    def take(self: Outbox, transaction: Transaction, statements: Any, owner: int, claims: Any, _: bool) -> Any:
+        unrepeated = [Claim(one.carrier_id, one.count_max, one.now_ms, one.in_flight, one.is_detour) for one in claims]
+        return whole(self, transaction, statements, owner, unrepeated, False)
+
+    patch.setattr(Outbox, "_take", take)
+
+
+def forget_lost_claims(patch: Patch) -> None:
+    """The database went away with the answer to a claim, and the dispatcher does not ask for it again."""
+    whole = Store.claim
+
+    def claim(self: Store, one: Claim) -> "asyncio.Future[list[Message]]":
+        return whole(self, Claim(one.carrier_id, one.count_max, one.now_ms, one.in_flight, one.is_detour))
+
+    patch.setattr(Store, "claim", claim)
+
+
+def give_up_retired_dispatchers(patch: Patch) -> None:
+    async def end(_: Fleet, dispatcher: Dispatcher, run: "asyncio.Task[None]", _timeout_s: float | None) -> None:
+        await run
+        await dispatcher.drain(1.0)
+
+    patch.setattr(Fleet, "_end", end)
+
+
+def trust_carriers_not_to_break(patch: Patch) -> None:
+    async def ask(self: Dispatcher, message: Message) -> Any:
+        return await self.centre.query(str(message.id))
+
+    patch.setattr(Dispatcher, "_ask", ask)
+
+
+def resend_what_is_on_hold(patch: Patch) -> None:
+    def resend(message: Message, policy: UncertainPolicy, now_ms: int) -> Move:
+        return after_doubt(message, UncertainPolicy.RESEND, now_ms)
+
+    patch.setattr(dispatch, "after_doubt", resend)
+
+
+def replace_dispatchers_that_do_not_share(patch: Patch) -> None:
+    whole = Fleet.follow
+
+    def follow(self: Fleet, carriers: Any) -> None:
+        self._in_hand.clear()
+        whole(self, carriers)
+
+    patch.setattr(Fleet, "follow", follow)
+
+
+def forget_doubtful_messages(patch: Patch) -> None:
+    patch.setattr(Outbox, "free", lambda *_: 0)
+
+
+PLANTS: dict[str, Callable[[Patch], None]] = {
+    plant.__name__: plant
+    for plant in (
+        skip_commits,
+        answer_before_commit,
+        post_twice,
+        cancel_what_is_sending,
+        overwrite_final_states,
+        send_before_it_is_written,
+        never_match_parked_receipts,
+        keep_callbacks_in_memory,
+        take_any_answer_for_success,
+        forget_to_void_cancelled,
+        grant_everything,
+        forget_repeats_of_acceptance,
+        resend_what_is_on_hold,
+        forget_doubtful_messages,
+        give_up_retired_dispatchers,
+        trust_carriers_not_to_break,
+        replace_dispatchers_that_do_not_share,
+    )
+}
+# These take tens of histories to be seen.
+RARE: dict[str, Callable[[Patch], None]] = {
+    plant.__name__: plant
+    for plant in (
+        let_anybody_record,
+        forget_repeats_of_claims,
+        forget_lost_claims,
+    )
+}

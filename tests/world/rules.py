@@ -1,0 +1,225 @@
+"""What must be true of the tables after every commit, whatever happened before: money, moves, promises, callbacks.
+
+A trigger writes down every change of a message's state, so that no move escapes, however many share a commit. The
+rules read whole tables; a world is small.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chappe.core.ledger import Entry, Purse, purses_of
+from chappe.core.lifecycle import FINAL, MOVES
+from chappe.core.model import Account, Report, State
+from chappe.dialects.base import Dialect
+from chappe.store.database import Database
+
+OPEN = {State.SCHEDULED, State.QUEUED, State.SENDING}
+BORN = {State.SCHEDULED, State.QUEUED}
+
+WITNESS_SQLITE = (
+    "CREATE TABLE witness (number INTEGER PRIMARY KEY AUTOINCREMENT, message_id BIGINT, before TEXT, after TEXT)",
+    "CREATE TRIGGER witness_birth AFTER INSERT ON message BEGIN "
+    "INSERT INTO witness (message_id, before, after) VALUES (new.id, '', new.state); END",
+    "CREATE TRIGGER witness_move AFTER UPDATE ON message WHEN old.state <> new.state BEGIN "
+    "INSERT INTO witness (message_id, before, after) VALUES (new.id, old.state, new.state); END",
+)
+WITNESS_POSTGRESQL = (
+    "CREATE TABLE witness (number BIGSERIAL PRIMARY KEY, message_id BIGINT, before TEXT, after TEXT)",
+    "CREATE FUNCTION witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "INSERT INTO witness (message_id, before, after) VALUES (new.id, coalesce(old.state, ''), new.state); "
+    "RETURN NULL; END $$",
+    "CREATE TRIGGER witness_birth AFTER INSERT ON message FOR EACH ROW EXECUTE FUNCTION witness()",
+    "CREATE TRIGGER witness_move AFTER UPDATE ON message FOR EACH ROW WHEN (old.state <> new.state) "
+    "EXECUTE FUNCTION witness()",
+)
+
+
+class MessageRow(Struct, frozen=True, array_like=True):
+    id: int
+    submission_id: int
+    account_id: int
+    dialect: str
+    reference: str
+    state: State
+    price_micros: int
+    due_ms: int
+    expires_ms: int
+    node_id: int
+    wants_callbacks: bool
+
+
+class CallbackSeen(Struct, frozen=True, array_like=True):
+    id: int
+    account_id: int
+    message_id: int
+    dialect: str
+    state: str
+    due_ms: int
+    report: Report
+
+
+class Tables(Struct, frozen=True, kw_only=True):
+    """All that the rules look at, read at one moment."""
+
+    messages: Mapping[int, MessageRow]
+    moves: tuple[tuple[int, str, str], ...]  # message, before (empty at birth), after; in order
+    entries: tuple[Entry, ...]
+    balances: Mapping[int, tuple[int, int, int]]  # account: available, reserved, limit
+    callbacks: tuple[CallbackSeen, ...]
+    matched: Mapping[tuple[int, str], tuple[int, int]]  # (carrier, reference): message, segment
+    parked: frozenset[tuple[int, str]]
+    disabled_urls: frozenset[tuple[int, str]]
+
+
+class Reader:
+    """Reads the tables on a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._raw = self._database.engine.raw_connection()
+
+    def install_witness(self) -> None:
+        for statement in WITNESS_SQLITE if self._database.is_sqlite else WITNESS_POSTGRESQL:
+            self.run(statement)
+
+    def run(self, statement: str) -> None:
+        """One statement of the world's own, committed."""
+        cursor = self._raw.cursor()
+        cursor.execute(statement)
+        self._raw.commit()
+
+    def rows(self, columns: str, table: str, order: str = "1") -> list[Any]:
+        cursor = self._raw.cursor()
+        cursor.execute(f"SELECT {columns} FROM {table} ORDER BY {order}")
+        found = list(cursor.fetchall())
+        self._raw.commit()
+        return found
+
+    def tables(self) -> Tables:
+        messages = self.rows(
+            "id, submission_id, account_id, dialect, reference, state, price_micros, due_ms, expires_ms, node_id, "
+            "wants_callbacks",
+            "message",
+        )
+        entries = self.rows("source_id, phase, account_id, debit, credit, amount_micros", "entry", "1, 2")
+        callbacks = self.rows("id, account_id, message_id, dialect, state, due_ms, payload", "callback")
+        return Tables(
+            messages={row[0]: msgspec.convert(row, MessageRow, strict=False) for row in messages},
+            moves=tuple((row[1], row[2], row[3]) for row in self.rows("number, message_id, before, after", "witness")),
+            entries=tuple(
+                Entry(
+                    source_id=row[0],
+                    phase=row[1],
+                    account_id=row[2],
+                    debit=Purse(row[3]),
+                    credit=Purse(row[4]),
+                    amount_micros=row[5],
+                )
+                for row in entries
+            ),
+            balances={
+                row[0]: row[1:]
+                for row in self.rows("account_id, available_micros, reserved_micros, limit_micros", "balance")
+            },
+            callbacks=tuple(
+                msgspec.convert((*row[:6], msgspec.json.decode(row[6])), CallbackSeen) for row in callbacks
+            ),
+            matched={
+                (row[0], row[1]): (row[2], row[3])
+                for row in self.rows("carrier_id, reference, message_id, segment", "carrier_reference")
+            },
+            parked=frozenset((row[0], row[1]) for row in self.rows("carrier_id, reference", "parked_receipt")),
+            disabled_urls=frozenset((row[0], row[1]) for row in self.rows("account_id, url", "disabled_url")),
+        )
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+def broken_rules(tables: Tables, accounts: Mapping[int, Account], dialects: Mapping[str, Dialect]) -> Iterator[str]:
+    """Every rule that does not hold, as a sentence."""
+    yield from wrong_money(tables)
+    yield from wrong_moves(tables)
+    yield from wrong_callbacks(tables, accounts, dialects)
+    for carrier_id, reference in sorted(tables.parked & tables.matched.keys()):
+        yield f"a receipt for {reference} of carrier {carrier_id} is parked although its message is known"
+
+
+def wrong_money(tables: Tables) -> Iterator[str]:
+    purses = purses_of(tables.entries)
+    if sum(purses.values()):
+        yield f"all purses together hold {sum(purses.values())}, not nothing"
+    reserved: Counter[int] = Counter()
+    for one in tables.messages.values():
+        if one.state in OPEN:
+            reserved[one.account_id] += one.price_micros
+    for account_id, (available, held, limit) in tables.balances.items():
+        if available != purses.get((account_id, Purse.AVAILABLE), 0):
+            yield f"account {account_id} has {available} available, its entries say otherwise"
+        if held != purses.get((account_id, Purse.RESERVED), 0):
+            yield f"account {account_id} has {held} reserved, its entries say otherwise"
+        if held != reserved[account_id]:
+            yield f"account {account_id} has {held} reserved, its open messages cost {reserved[account_id]}"
+        if available < limit:
+            yield f"account {account_id} fell to {available}, below its limit {limit}"
+    yield from wrong_settlements(tables)
+
+
+NO_WAY: set[tuple[Purse, ...]] = {()}
+ANY_WAY: set[tuple[Purse, ...]] = {(Purse.REVENUE,), (Purse.AVAILABLE,)}
+# Which way a message's money may have gone, by its state. A message in doubt to the end is `unknown` and costs nothing;
+# a receipt that comes after that changes its state, not its money.
+SETTLED: dict[State, set[tuple[Purse, ...]]] = {
+    **dict.fromkeys(OPEN, NO_WAY),
+    **dict.fromkeys(FINAL | {State.UNKNOWN}, ANY_WAY),
+    State.SENT: {(Purse.REVENUE,)},
+    State.CANCELLED: {(Purse.AVAILABLE,)},
+}
+
+
+def wrong_settlements(tables: Tables) -> Iterator[str]:
+    reservations: Counter[int] = Counter()
+    settlements: dict[int, tuple[Purse, ...]] = {}
+    for each in tables.entries:
+        if each.credit is Purse.RESERVED:
+            reservations[each.source_id] += 1
+        elif each.debit is Purse.RESERVED:
+            settlements[each.source_id] = (*settlements.get(each.source_id, ()), each.credit)
+    for one in tables.messages.values():
+        if one.price_micros and reservations[one.id] != 1:
+            yield f"message {one.id} is reserved {reservations[one.id]} times"
+        if one.price_micros and settlements.get(one.id, ()) not in SETTLED[one.state]:
+            yield f"message {one.id} is {one.state}, its money went to {settlements.get(one.id, ())}"
+    for source_id in sorted((reservations.keys() | settlements.keys()) - tables.messages.keys()):
+        yield f"there is money for message {source_id}, which was not kept"
+
+
+def wrong_moves(tables: Tables) -> Iterator[str]:
+    states: dict[int, str] = {}
+    for message_id, before, after in tables.moves:
+        if states.get(message_id, "") != before:
+            yield f"message {message_id} moved from {before}, where it was not"
+        permitted = MOVES[State(before)] if before else BORN
+        if State(after) not in permitted:
+            yield f"message {message_id} moved from {before or 'nothing'} to {after}"
+        states[message_id] = after
+
+
+def wrong_callbacks(tables: Tables, accounts: Mapping[int, Account], dialects: Mapping[str, Dialect]) -> Iterator[str]:
+    wanted: Counter[tuple[int, str]] = Counter()
+    for message_id, _, after in tables.moves:
+        one = tables.messages[message_id]
+        account = accounts[one.account_id]
+        dialect = dialects[account.receipt_dialect or one.dialect]
+        # Who cancels a message knows it already.
+        is_news = State(after) in dialect.north.reported_states and State(after) is not State.CANCELLED
+        if is_news and account.receipt_url and one.wants_callbacks:
+            wanted[message_id, after] += 1
+    written = Counter((each.message_id, each.report.state.value) for each in tables.callbacks)
+    for news in sorted(wanted.keys() | written.keys()):
+        if wanted[news] != written[news]:
+            yield f"message {news[0]} became {news[1]} {wanted[news]} times, {written[news]} callbacks tell of it"
