@@ -13,7 +13,7 @@ import pytest
 from chappe.store import schema
 from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
 from chappe.store.engine import Store
-from chappe.store.group_commit import WEIGHT_MAX, WAITING_MAX
+from chappe.store.group_commit import WAITING_MAX, WEIGHT_MAX
 from chappe.store.messages import Cancellation
 from postgres import PostgresServer
 from store.givens import ACCOUNT, NOW_MS, PRICE_MICROS, House, a_message, a_receipt, an_acceptance, result, sent, settle
@@ -190,7 +190,7 @@ def test_a_database_restart_under_load_loses_nothing(postgres_url: str, postgres
     """PostgreSQL crashes and comes back under load: accepted is kept, refused was told, the store heals by itself."""
     house = House(postgres_url)
     house.fund(8, 10**12)
-    accepted, refused = asyncio.run(survive(postgres_url, postgres_server))
+    accepted, refused = asyncio.run(asyncio.wait_for(survive(postgres_url, postgres_server), SURVIVAL_TIMEOUT_S))
     kept = set(house.states())
     assert accepted <= kept
     assert kept <= accepted | refused
@@ -201,6 +201,7 @@ def test_a_database_restart_under_load_loses_nothing(postgres_url: str, postgres
 
 
 CALLERS = 32
+SURVIVAL_TIMEOUT_S = 60
 BEFORE, DURING, AFTER = 300, 50, 300  # acceptances before the crash, refusals during it, acceptances afterwards
 
 
