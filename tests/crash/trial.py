@@ -1,0 +1,149 @@
+"""One trial: a gateway under load is ended again and again, then left to finish, then every journal is compared.
+
+Kill instants come from one seed. Most lie behind a random number of accepted messages of that life, which hits the
+gateway at work; some right behind the start of the process or its first words, which hits recovery itself. Only the
+moment is chosen: nothing in the gateway knows of it.
+"""
+
+import asyncio
+import random
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvloop
+
+from crash.applications import Applications
+from crash.carrier import PROOVL_PATH, SMSFOX_PATH, Carrier
+from crash.comparison import Journals, has_open, read_journals, read_under_way
+from crash.gateway import COMMAND, HOLDER, RESENDER, Gateway
+from crash.wire import Server
+
+START_SHARE, FIRST_WORDS_SHARE = 0.12, 0.12  # of the kills: while it starts, just when it is up
+START_S, FIRST_WORDS_S, AT_WORK_S = 0.8, 0.03, 0.03
+DRAIN_MAX_S = 60.0
+LOOK_S = 0.1
+STOP_MAX_S = 10.0  # R17: how long a graceful stop may take
+
+
+class Trial:
+    """`wanted_count` messages are accepted over `ends_count` lives and one more in which everything comes to rest."""
+
+    def __init__(self, folder: Path, *, seed: int, ends_count: int, wanted_count: int, command: Sequence[str]) -> None:
+        self.gateway = Gateway(folder, command)
+        self.carrier = Carrier(self.gateway, seed)
+        self.applications = Applications(self.gateway)
+        self.stops_s: list[float] = []
+        self._folder = folder
+        self._random = random.Random(seed)
+        self._ends_count = ends_count
+        self._per_life = wanted_count / (ends_count * (1 - START_SHARE - FIRST_WORDS_SHARE) or 1)
+        self._wanted_count = wanted_count
+        self._doubts: Counter[str] = Counter()
+        self._doubts_at_kills: list[int] = []
+
+    async def crash(self) -> Journals:
+        """End each life with kill -9."""
+        async with self._load():
+            for _ in range(self._ends_count):
+                await self._live_until_random_instant()
+                await self.gateway.kill()
+                await self._note_doubts()
+            await self._come_to_rest()
+        return self._journals()
+
+    async def stop_gracefully(self) -> Journals:
+        """End each life with SIGTERM under load."""
+        async with self._load():
+            for _ in range(self._ends_count):
+                await self.gateway.start()
+                await self.gateway.wait_until_up()
+                await self._accepted(self._random.uniform(0.5, 1.5) * self._per_life)
+                began_s = time.monotonic()
+                assert await self.gateway.end(signal.SIGTERM) == 0, self.gateway.log
+                self.stops_s.append(time.monotonic() - began_s)
+                await self._note_doubts()
+            await self._come_to_rest()
+        return self._journals()
+
+    @asynccontextmanager
+    async def _load(self) -> AsyncIterator[None]:
+        async with Server(self.carrier.answer) as south, Server(self.applications.take_receipt) as customer:
+            paths = await self.gateway.apply(south.origin, customer.origin)
+            self.carrier.receipt_paths = {SMSFOX_PATH: paths[HOLDER], PROOVL_PATH: paths[RESENDER]}
+            self._sending = asyncio.create_task(self.applications.send())
+            reporting = asyncio.create_task(self.carrier.report())
+            try:
+                yield
+            finally:
+                self._sending.cancel()
+                reporting.cancel()
+                await asyncio.gather(self._sending, reporting, return_exceptions=True)
+                await self.gateway.discard()
+
+    async def _live_until_random_instant(self) -> None:
+        await self.gateway.start()
+        kind = self._random.random()
+        if kind < START_SHARE:
+            await asyncio.sleep(self._random.uniform(0, START_S))
+            return
+        await self.gateway.wait_until_up()
+        if kind < START_SHARE + FIRST_WORDS_SHARE:
+            await asyncio.sleep(self._random.uniform(0, FIRST_WORDS_S))
+            return
+        await self._accepted(self._random.uniform(0.2, 1.8) * self._per_life)
+        await asyncio.sleep(self._random.uniform(0, AT_WORK_S))
+
+    async def _accepted(self, count: float) -> None:
+        """Wait until that many more are accepted."""
+        await self.applications.reached(len(self.applications.accepted) + int(count)).wait()
+
+    async def _note_doubts(self) -> None:
+        """Who was under way, seen in a copy, so that recovery is left to the gateway alone."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            copy = await asyncio.to_thread(self.gateway.copy_database, Path(folder) / "copy")
+            under_way = await asyncio.to_thread(read_under_way, copy)
+        self._doubts.update(under_way)
+        self._doubts_at_kills.append(len(under_way))
+
+    async def _come_to_rest(self) -> None:
+        await self.gateway.start()
+        await self.gateway.wait_until_up()
+        await self._accepted(max(0, self._wanted_count - len(self.applications.accepted)))
+        self.applications.stop()
+        await self._sending
+        async with asyncio.timeout(DRAIN_MAX_S):
+            while await self._is_busy():  # noqa: ASYNC110 (the tables of another process send no event)
+                await asyncio.sleep(LOOK_S)
+        assert await self.gateway.end(signal.SIGTERM) == 0, self.gateway.log
+
+    async def _is_busy(self) -> bool:
+        return self.carrier.is_reporting or await asyncio.to_thread(has_open, self.gateway.database)
+
+    def _journals(self) -> Journals:
+        return read_journals(
+            self.applications, self.carrier, self._doubts, self._doubts_at_kills, self.gateway.database
+        )
+
+
+def run(
+    folder: Path,
+    *,
+    seed: int,
+    ends_count: int,
+    wanted_count: int,
+    command: Sequence[str] = COMMAND,
+    end: signal.Signals = signal.SIGKILL,
+) -> tuple[Trial, Journals]:
+    """One trial in an event loop of its own."""
+
+    async def attempt() -> tuple[Trial, Journals]:
+        trial = Trial(folder, seed=seed, ends_count=ends_count, wanted_count=wanted_count, command=command)
+        return trial, await (trial.crash() if end is signal.SIGKILL else trial.stop_gracefully())
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(attempt())
