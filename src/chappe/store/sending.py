@@ -7,7 +7,18 @@ was taken over changes nothing any more. A message in `sending` without an owner
 from collections.abc import Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Select, Text, bindparam, func, literal_column, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Subquery,
+    Text,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 
 from chappe.core.ledger import Entry, Kind, entry
 from chappe.core.lifecycle import FINAL, Money, Move
@@ -63,20 +74,8 @@ class Outbox:
         self._callbacks = callbacks
         self._receipts = receipts
         self._node = node
-        due = (
-            select(message.c.id)
-            .where(
-                message.c.carrier_id == bindparam("carrier"),
-                IS_WAITING,
-                message.c.due_ms <= bindparam("now"),
-                message.c.expires_ms > bindparam("now"),
-            )
-            .order_by(message.c.priority, message.c.due_ms)
-            .limit(bindparam("count_max", type_=BigInteger))
-            .with_for_update(skip_locked=True)
-        )
-        self._claim = self._prepare_claim(database, due)
-        self._claim_detour = self._prepare_claim(database, due.where(message.c.backups != ""))
+        self._claim = self._prepare_claim(database)
+        self._claim_detour = self._prepare_claim(database, message.c.backups != "")
         doubtful = (
             select(message.c.id)
             .where(
@@ -158,9 +157,17 @@ class Outbox:
             given,
         )
 
-    def _prepare_claim(self, database: Database, due: Select[int]) -> Prepared:
+    def _prepare_claim(self, database: Database, *conditions: ColumnElement[bool]) -> Prepared:
+        # Each priority is looked at by itself, so that the index finds what is due without meeting what is not: a
+        # million messages scheduled for tomorrow cost nothing today.
+        urgent_first = union_all(*(select(due(index, *conditions)) for index in PRIORITY_INDEX.values())).subquery()
         # A common table expression runs once; PostgreSQL may run a plain subquery more often, beyond the limit.
-        chosen = due.cte("due")
+        chosen = (
+            select(urgent_first.c.id)
+            .order_by(urgent_first.c.priority, urgent_first.c.due_ms)
+            .limit(bindparam("count_max", type_=BigInteger))
+            .cte("due")
+        )
         return Prepared(
             database,
             update(message)
@@ -249,6 +256,25 @@ class Outbox:
 
 def urgency(one: Message) -> tuple[int, int, int]:
     return PRIORITY_INDEX[one.priority], one.due_ms, one.id
+
+
+def due(priority_index: int, *conditions: ColumnElement[bool]) -> Subquery:
+    """The messages of one carrier and one priority that may be sent now, longest due first."""
+    return (
+        select(message.c.id, message.c.priority, message.c.due_ms)
+        .where(
+            message.c.carrier_id == bindparam("carrier"),
+            IS_WAITING,
+            message.c.priority == constant(priority_index),
+            message.c.due_ms <= bindparam("now"),
+            message.c.expires_ms > bindparam("now"),
+            *conditions,
+        )
+        .order_by(message.c.due_ms)
+        .limit(bindparam("count_max", type_=BigInteger))
+        .with_for_update(skip_locked=True)
+        .subquery()
+    )
 
 
 def settlement(one: Sending) -> list[Entry]:
