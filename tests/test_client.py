@@ -156,6 +156,7 @@ def test_doubt_is_raised(provider: Provider, status: int, answer: str) -> None:
 
 def test_nobody_there(provider: Provider) -> None:
     """A server that cannot be reached has certainly taken nothing."""
+    provider.shutdown()  # else the thread that polls keeps the port open for one more connection
     provider.server_close()
     with client(provider, "smsfox") as sender, pytest.raises(RefusedError) as caught:
         sender.send("447700900123", "hello")

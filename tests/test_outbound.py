@@ -30,11 +30,10 @@ from hypothesis import strategies as st
 
 from chappe.clock import SystemClock
 from chappe.dialects.base import Failure, Headers, HttpRequest, HttpResponse, Reply
+from chappe.networks import OPEN, Networks
 from chappe.outbound import (
     FORBIDDEN_PORTS,
-    OPEN,
     Destination,
-    Networks,
     Outbound,
     OutboundLimits,
     Resolver,
@@ -162,7 +161,7 @@ class SyncEnd:
         return self.outbound.send(request, timeout_s=timeout_s)
 
     def door_count(self) -> int:
-        return len(self.outbound.doors.kept)
+        return len(self.outbound.outbound.doors.kept)
 
 
 class Offset(SystemClock):
@@ -614,7 +613,7 @@ LITERALS = [
     # as written, as judged
     ("http://0x7f.1:8080", "127.0.0.1", 8080),
     ("http://2130706433", "127.0.0.1", 80),
-    ("https://[::FFFF:1.2.3.4]:444", "::ffff:102:304", 444),
+    ("https://[::FFFF:1.2.3.4]:444", str(ipaddress.ip_address("::ffff:1.2.3.4")), 444),
     ("https://1.2.3", "1.2.0.3", 443),
     ("http://①②⑦.1", "127.0.0.1", 80),
 ]
@@ -626,6 +625,64 @@ def test_the_judged_address_is_the_one_that_will_be_connected(origin: str, host:
     destination = destination_of(origin, OutboundLimits())
     assert (destination.host, destination.port, destination.is_literal) == (host, port, True)
     assert destination_of(destination.origin, OutboundLimits()) == destination
+
+
+NAMES_AS_WRITTEN = [
+    # as written, as asked for
+    ("Example.COM", "example.com"),
+    ("example.com.", "example.com."),
+    ("a_b.example", "a_b.example"),
+    ("pinnéd.example", "xn--pinnd-esa.example"),
+    ("ＥＸＡＭＰＬＥ。com", "example.com"),
+    ("ex%61mple.com", "example.com"),
+    ("1.2.3.4.example", "1.2.3.4.example"),
+    ("0x.example", "0x.example"),
+]
+
+
+@pytest.mark.parametrize("written, host", NAMES_AS_WRITTEN)
+def test_a_name_is_read_once(written: str, host: str) -> None:
+    """However a name is written, one ASCII form of it is resolved, named in the Host header and in TLS."""
+    destination = destination_of(f"https://{written}", OutboundLimits())
+    assert (destination.host, destination.authority, destination.is_literal) == (host, host, False)
+
+
+NOT_HOSTS = [
+    "straße.example",
+    "a\u200db.example",
+    "a..b",
+    "-" * 64,
+    "a" * 2_000,
+    "é" * 300,
+    "a%2fb",
+    "a%3ab",
+    "℀.example",
+]
+NOT_HOSTS += ["a$b", "a,b", "1.2.3.256", "1.2.65536", "256.1", "0x100000000", "1.2.3.08", "1.2.3.4.5", "a.0x", "%ff"]
+
+
+@pytest.mark.parametrize("written", NOT_HOSTS)
+def test_what_could_be_read_in_two_ways_is_no_host(written: str) -> None:
+    """A host that others read differently, or not at all, is refused rather than guessed."""
+    with pytest.raises(Unsent, match="not a host"):
+        destination_of(f"http://{written}", OutboundLimits())
+
+
+AUTHORITIES = [
+    # origin, the Host header
+    ("http://example.com:80", "example.com"),
+    ("http://example.com:443", "example.com:443"),
+    ("https://example.com:443", "example.com"),
+    ("https://example.com:", "example.com"),
+    ("http://example.com:08080", "example.com:8080"),
+    ("http://[2A00::1]:81", "[2a00::1]:81"),
+]
+
+
+@pytest.mark.parametrize("origin, authority", AUTHORITIES)
+def test_the_host_header_leaves_out_a_default_port(origin: str, authority: str) -> None:
+    """The Host header names the port only where it is not the scheme's own."""
+    assert destination_of(origin, OutboundLimits()).authority == authority
 
 
 @pytest.mark.parametrize("port", sorted(FORBIDDEN_PORTS))
@@ -819,6 +876,35 @@ def test_an_empty_post_says_that_it_is_empty(make: Make, serve: Serve) -> None:
     assert b"content-length: 0" in server.requests.get().lower()
 
 
+TARGETS = [
+    # path, query, what stands in the request line
+    ("/a b", b"", b"/a%20b"),
+    ("/é", "x=é".encode(), b"/%C3%A9?x=%C3%A9"),
+    ("/%41/../~a;b", b"x=%&y='[1]'", b"/%41/../~a;b?x=%&y='[1]'"),
+    ("/", b'x="<\\^`{|}>', b"/?x=%22%3C%5C%5E%60%7B%7C%7D%3E"),
+    ("//a", b"", b"//a"),
+]
+
+
+@pytest.mark.parametrize("path, query, target", TARGETS)
+def test_a_target_stays_one_word(make: Make, serve: Serve, path: str, query: bytes, target: bytes) -> None:
+    """What a request line cannot hold is percent-encoded; all else leaves as it is."""
+    server = serve(answering(OK))
+    request = HttpRequest(method="GET", origin=f"http://127.0.0.1:{server.port}", path=path, query=query)
+    assert make().send(request) == ok()
+    assert server.requests.get().split(b"\r\n")[0] == b"GET " + target + b" HTTP/1.1"
+
+
+def test_headers_of_a_request_replace_ours(make: Make, serve: Serve) -> None:
+    """A request that names its own agent or accepted types carries those, once."""
+    server = serve(answering(OK))
+    headers: Headers = ((b"User-Agent", b"other"), (b"accept", b"text/plain"))
+    make().send(request_to(f"http://127.0.0.1:{server.port}/", headers=headers))
+    head = server.requests.get().lower()
+    assert (head.count(b"user-agent: other"), head.count(b"user-agent")) == (1, 1)
+    assert (head.count(b"accept: text/plain"), head.count(b"accept")) == (1, 1)
+
+
 BAD_REQUESTS = [
     # what is wrong, fields of the request
     ("line break in a value", {"headers": ((b"x-a", b"1\r\nx-b: 2"),)}),
@@ -846,6 +932,8 @@ BAD_REQUESTS = [
     ("line break in the method", {"method": "GET / HTTP/1.1\r\nx-b: 2\r\n\r\nGET"}),
     ("blank in the method", {"method": "GET /"}),
     ("no method", {"method": ""}),
+    ("not a text as path", {"path": "/\ud800"}),
+    ("a tunnel", {"method": "CONNECT"}),
 ]
 
 
@@ -1159,6 +1247,33 @@ def test_threads_may_share_a_sync_outbound(serve: Serve) -> None:
     assert replies == [ok()] * 80
 
 
+def test_closing_a_sync_outbound_ends_what_is_under_way(serve: Serve) -> None:
+    """A thread that waits for an answer is let go when another closes; afterwards nothing is sent, and that is sure."""
+    server = serve(silent)
+    outbound = SyncOutbound()
+    request = request_to(f"http://127.0.0.1:{server.port}/")
+    with ThreadPoolExecutor(1) as threads:
+        sending = threads.submit(outbound.send, request, timeout_s=30)
+        server.requests.get(timeout=10)
+        outbound.close()
+        outbound.close()
+        assert sending.result(10) == Failure(is_certain=False, detail="given up")
+    assert outbound.send(request, timeout_s=30) == Failure(is_certain=True, detail="closed")
+
+
+def test_an_outbound_sends_nothing_once_closed(serve: Serve) -> None:
+    """After closing, every request is surely refused."""
+    server = serve(answering(OK))
+
+    async def close_and_send() -> Reply:
+        outbound = Outbound(LOOPBACK)
+        await outbound.close()
+        return await outbound.send(request_to(f"http://127.0.0.1:{server.port}/"), timeout_s=10)
+
+    assert asyncio.run(close_and_send()) == Failure(is_certain=True, detail="closed")
+    assert server.connects() == 0
+
+
 FAILING: list[tuple[str, Callable[[Server, socket.socket], None], dict[str, object]]] = [
     ("http://127.0.0.1:{port}/", silent, {}),
     ("http://127.0.0.1:{port}/", breaking, {}),
@@ -1254,6 +1369,38 @@ def test_a_trusted_authority_is_accepted(make: Make, serve: Serve, authority: Au
     assert sender.send(request_to(f"https://secure.invalid:{server.port}/")) == ok()
 
 
+def test_a_secure_connection_is_kept(make: Make, serve: Serve, authority: Authority) -> None:
+    """Requests over TLS share a connection, and a name with a final dot has the certificate of the name without."""
+    server = serve(authority.answering)
+    sender = make(resolve=lambda host, port: ["127.0.0.1"], authorities_pem=authority.pem)
+    request = request_to(f"https://secure.invalid.:{server.port}/", method="POST", body=b"x" * 100_000)
+    assert [sender.send(request) for _ in range(3)] == [ok()] * 3
+    assert server.connects() == 1
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_only_a_proper_end_ends_a_secure_answer(make: Make, serve: Serve, authority: Authority, is_clean: bool) -> None:
+    """Over TLS a body without a length ends with the farewell of the server; whoever cuts the line makes no answer."""
+
+    def ending(server: Server, connection: socket.socket) -> None:
+        with authority.context.wrap_socket(connection, server_side=True) as secured:
+            server.read(secured)
+            secured.sendall(b"HTTP/1.1 200 OK\r\n\r\nok")
+            if is_clean:
+                secured.unwrap()
+            else:
+                secured.shutdown(socket.SHUT_WR)
+
+    server = serve(ending)
+    sender = make(resolve=lambda host, port: ["127.0.0.1"], authorities_pem=authority.pem)
+    reply = sender.send(request_to(f"https://secure.invalid:{server.port}/"))
+    if is_clean:
+        assert reply == HttpResponse(body=b"ok")
+    else:
+        assert isinstance(reply, Failure)
+        assert not reply.is_certain
+
+
 def test_another_name_is_not_trusted(make: Make, serve: Serve, authority: Authority) -> None:
     """The same certificate is not good for another name, and nothing was sent."""
     server = serve(authority.answering)
@@ -1286,4 +1433,6 @@ def test_a_ca_file_without_certificates_is_refused() -> None:
     """A wrong file as CA file is noticed at the start, and no file is fine."""
     with pytest.raises(ValueError, match="no certificate"):
         certificates(b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n")
+    with pytest.raises(ValueError, match="broken certificate"):
+        certificates(b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     assert certificates(b"") == ()

@@ -25,8 +25,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.settings": frozenset(),
     "chappe.logs": frozenset({"chappe.sms"}),
     "chappe.clock": frozenset(),
-    "chappe.outbound": frozenset({"chappe.core", "chappe.dialects.base", "chappe.clock"}),
-    "chappe.client": frozenset({"chappe.dialects", "chappe.core", "chappe.sms", "chappe.outbound"}),
+    "chappe.networks": frozenset(),
+    "chappe.http_connection": frozenset({"chappe.dialects.base"}),
+    "chappe.outbound": frozenset({"chappe.networks", "chappe.http_connection", "chappe.dialects.base", "chappe.clock"}),
+    "chappe.client": frozenset({"chappe.dialects", "chappe.core", "chappe.sms", "chappe.outbound", "chappe.networks"}),
     "chappe.sms": frozenset(),
     "chappe.smpp": frozenset({"chappe.sms"}),
     "chappe.smpp.connection": frozenset({"chappe.smpp", "chappe.sms", "chappe.clock"}),
@@ -44,6 +46,7 @@ PURE: dict[str, frozenset[str]] = {
     "chappe.smpp": frozenset({"msgspec"}),
     "chappe.core": frozenset({"msgspec"}),
     "chappe.dialects": frozenset({"msgspec"}),
+    "chappe.networks": frozenset({"msgspec"}),
 }
 INPUT_OUTPUT = frozenset(
     {"asyncio", "concurrent", "ftplib", "http.client", "http.server", "imaplib", "multiprocessing", "poplib", "queue"}
@@ -55,15 +58,16 @@ INPUT_OUTPUT = frozenset(
 ONLY_IN: dict[str, frozenset[str]] = {
     "time": frozenset({"chappe.clock"}),
     **dict.fromkeys(
-        ["pyreqwest", "aiohttp", "httpx", "requests", "urllib.request", "http.client", "smtplib", "aiosmtplib"],
+        ["aiohttp", "httpx", "requests", "urllib.request", "http.client", "smtplib", "aiosmtplib"],
         frozenset({"chappe.outbound"}),
     ),
     **dict.fromkeys(
         ["sqlalchemy", "alembic", "sqlite3", "pysqlite3", "psycopg"],
         frozenset({"chappe.store"}),
     ),
+    "httptools": frozenset({"chappe.listeners", "chappe.http_connection"}),
     **dict.fromkeys(
-        ["uvicorn", "httptools", "starlette"],
+        ["uvicorn", "starlette"],
         frozenset({"chappe.listeners", "chappe.app", "chappe.cli"}),
     ),
 }
@@ -126,7 +130,9 @@ FORBIDDEN = [
     ("chappe.gateway.queries", "from sqlalchemy import select", "chappe.gateway may not import sqlalchemy"),
     ("chappe.gateway.queries", "from chappe.settings import Settings", "chappe.gateway may not import chappe.settings"),
     ("chappe.carriers.http", "from chappe.store import engine", "chappe.carriers may not import chappe.store"),
-    ("chappe.carriers.http", "import pyreqwest.client", "chappe.carriers may not import pyreqwest.client"),
+    ("chappe.carriers.http", "import aiohttp.client", "chappe.carriers may not import aiohttp.client"),
+    ("chappe.outbound", "import httptools", "chappe.outbound may not import httptools"),
+    ("chappe.networks", "import socket", "chappe.networks may not import socket"),
     ("chappe.listeners.http", "from chappe.store import engine", "chappe.listeners may not import chappe.store"),
     ("chappe.listeners.smpp", "from chappe.carriers import smpp", "chappe.listeners may not import chappe.carriers"),
     ("chappe.client", "from chappe.gateway import accounts", "chappe.client may not import chappe.gateway"),
@@ -164,7 +170,7 @@ def test_what_is_forbidden_is_found(module: str, source: str, words: str) -> Non
         ("chappe.store.engine", 'import sqlalchemy\nimport sqlite3\nq = "SELECT id FROM message"'),
         ("chappe.gateway.callbacks", "import asyncio\nfrom chappe.dialects import base\nfrom chappe import clock"),
         ("chappe.clock", "import time\nfrom datetime import UTC, datetime\ndatetime.now(UTC)"),
-        ("chappe.outbound", "import pyreqwest\nfrom chappe.dialects.base import HttpRequest"),
+        ("chappe.outbound", "import socket\nfrom chappe.dialects.base import HttpRequest"),
         ("chappe.client", "from chappe import outbound\nfrom chappe.dialects import proovl"),
         ("chappe.app", "from chappe.settings import Settings\nfrom chappe.store import engine\nclock.now()"),
         ("chappe.gateway.queries", '"""Select messages from the store; update each and set its state."""'),

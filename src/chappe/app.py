@@ -45,7 +45,8 @@ from chappe.listeners.http import HttpListener
 from chappe.listeners.pages import health_page, metrics_page
 from chappe.listeners.server import HttpServer
 from chappe.listeners.tls import make_self_signed, server_context
-from chappe.outbound import OPEN, Networks, Outbound
+from chappe.networks import OPEN, Networks
+from chappe.outbound import Outbound
 from chappe.settings import Settings
 from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
 from chappe.store.engine import Store

@@ -31,7 +31,8 @@ from chappe.core.model import Report, Secret, Service, Submission
 from chappe.dialects.base import Dialect, Flow, HttpRequest, Reply, Upstream, run, run_async
 from chappe.dialects.proovl import PROOVL
 from chappe.dialects.smsfox import SMSFOX
-from chappe.outbound import OPEN, Outbound, SyncOutbound
+from chappe.networks import OPEN
+from chappe.outbound import Outbound, SyncOutbound
 from chappe.sms.numbers import mask
 
 __all__ = [

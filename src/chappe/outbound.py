@@ -1,55 +1,57 @@
 """The only door HTTP leaves by: who may be reached, for how long, with how much, and what may be said about it.
 
-Strategy: judge once, then be unable to err. An origin (scheme, host, port) is read by the same URL parser that will
-connect, its name is resolved by us, and every one of its addresses is held against the forbidden networks; one
-forbidden address refuses the whole host. What passes becomes a `Door`: a client that is pinned to a checked address
-and follows no redirect, no proxy and no second opinion of a name server. Doors are kept, so that the next request
-costs nothing but itself; names are asked again after a few seconds.
+Strategy: judge once, then be unable to err. An origin (scheme, host, port) is read once, its name is resolved by us,
+and every one of its addresses is held against the forbidden networks; one forbidden address refuses the whole host.
+What passes becomes a `Door`: a pool of connections to a checked address, which knows no redirect, no proxy, no cookie
+and no second opinion of a name server. Doors are kept, so that the next request costs nothing but itself; names are
+asked again after a few seconds.
 
 Answers are cut at `answer_max` bytes: status and first part are the useful answer, also where a receiver never stops.
-An answer that breaks off or takes too long before that is no answer, because half of a short answer may read as
-another one. Bodies are never unpacked, so there is nothing to explode.
+Bodies are never unpacked, so there is nothing to explode.
 
 A failure is certain only while nothing can have reached the other side: refused by us, no name, no connection, no TLS.
-Its text is one of ours and never the library's, which would quote the URL.
+Its text is one of ours and never a library's, which would quote addresses.
+
+Everything but asking name servers happens in one event loop; `SyncOutbound` brings one of its own.
 """
 
 import re
 import socket
-from asyncio import Future, get_running_loop, shield, timeout
+import ssl
+from asyncio import (
+    AbstractEventLoop,
+    Event,
+    Future,
+    Runner,
+    get_running_loop,
+    run_coroutine_threadsafe,
+    shield,
+    timeout,
+)
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import Future as ThreadFuture
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from threading import Lock
-from typing import Generic, Self, TypeVar
+from functools import cached_property, lru_cache, partial
+from threading import Lock, Thread
+from urllib.parse import quote
 
 from msgspec import Struct
-from pyreqwest.bytes import Bytes
-from pyreqwest.client import BaseClientBuilder, Client, ClientBuilder, SyncClient, SyncClientBuilder
-from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
-from pyreqwest.http import Url
-from pyreqwest.request import BaseRequestBuilder
-from pyreqwest.response import BaseResponse
 
 from chappe.clock import Clock, SystemClock
 from chappe.dialects.base import Failure, Headers, HttpRequest, HttpResponse, Reply
+from chappe.http_connection import CLOSED, ConnectionLimits, Place, Pool, Register
+from chappe.networks import OPEN, Networks, read_host
 
 
-class OutboundLimits(Struct, frozen=True, kw_only=True):
+class OutboundLimits(ConnectionLimits, frozen=True, kw_only=True):
     """What one process may spend on the world outside. Sizes in bytes."""
 
     url_max: int = 65_536
     headers_max: int = 16_384
     body_max: int = 8_388_608
-    answer_max: int = 65_536
-    connect_timeout_s: float = 5.0
     resolve_timeout_s: float = 5.0
     names_fresh_s: float = 10.0  # how long a resolved name, or the refusal of one, is believed
-    idle_connection_s: float = 4.0  # below the 5 s after which common servers close: a request seldom meets a dead one
     origins_max: int = 1_000
     origin_idle_s: float = 600.0
     resolving_max: int = 256
@@ -59,123 +61,6 @@ class OutboundLimits(Struct, frozen=True, kw_only=True):
 
 DEFAULT_LIMITS = OutboundLimits()
 CLOCK = SystemClock()
-
-ClientKind = TypeVar("ClientKind", bound=Client | SyncClient)
-ClientBuilderKind = TypeVar("ClientBuilderKind", bound=BaseClientBuilder)
-RequestBuilderKind = TypeVar("RequestBuilderKind", bound=BaseRequestBuilder)
-
-
-# Networks: who may be reached
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
-
-# Where machines keep their own credentials. Closed even inside an allowed network, and in demo mode.
-METADATA = frozenset(
-    map(ip_address, ["169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16"])
-) | frozenset(map(ip_address, ["fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"]))
-
-# The special-purpose registries of IANA (RFC 6890 and its successors), in the order of their numbers.
-FORBIDDEN: tuple[tuple[Network, str], ...] = tuple(
-    (ip_network(network), name)
-    for network, name in (
-        ("0.0.0.0/8", "this network"),
-        ("10.0.0.0/8", "private"),
-        ("100.64.0.0/10", "carrier-grade NAT"),
-        ("127.0.0.0/8", "loopback"),
-        ("169.254.0.0/16", "link-local"),
-        ("172.16.0.0/12", "private"),
-        ("192.0.0.0/24", "reserved"),
-        ("192.0.2.0/24", "documentation"),
-        ("192.88.99.0/24", "6to4 relay"),
-        ("192.168.0.0/16", "private"),
-        ("198.18.0.0/15", "benchmarking"),
-        ("198.51.100.0/24", "documentation"),
-        ("203.0.113.0/24", "documentation"),
-        ("224.0.0.0/4", "multicast"),
-        ("240.0.0.0/4", "reserved"),
-        ("::/128", "unspecified"),
-        ("::1/128", "loopback"),
-        ("64:ff9b:1::/48", "local NAT64"),
-        ("100::/64", "discard"),
-        ("2001::/23", "reserved"),  # Teredo, benchmarking, ORCHID
-        ("2001:db8::/32", "documentation"),
-        ("3fff::/20", "documentation"),
-        ("fc00::/7", "unique-local"),
-        ("fe80::/10", "link-local"),
-        ("fec0::/10", "site-local"),
-        ("ff00::/8", "multicast"),
-    )
-)
-GLOBAL_UNICAST = IPv6Network("2000::/3")
-
-# IPv6 forms that carry IPv4 addresses: network, then (bits to shift right, mask to flip) for each address inside.
-EMBEDDED: tuple[tuple[IPv6Network, tuple[tuple[int, int], ...]], ...] = (
-    (IPv6Network("::ffff:0:0/96"), ((0, 0),)),  # mapped
-    (IPv6Network("::ffff:0:0:0/96"), ((0, 0),)),  # translated, RFC 7915
-    (IPv6Network("::/96"), ((0, 0),)),  # compatible
-    (IPv6Network("64:ff9b::/96"), ((0, 0),)),  # NAT64, RFC 6052
-    (IPv6Network("2001::/32"), ((64, 0), (0, 0xFFFF_FFFF))),  # Teredo: server, and client with its bits flipped
-    (IPv6Network("2002::/16"), ((80, 0),)),  # 6to4
-)
-
-
-class Networks(Struct, frozen=True):
-    """Which addresses may be reached: public ones, and what the operator allows besides."""
-
-    allowed: tuple[Network, ...] = ()
-    is_open: bool = False  # demo mode and laptops: everything but METADATA
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `127.0.0.0/8, 10.1.0.0/16` (the form of CHAPPE_ALLOWED_NETWORKS); ValueError names the bad item."""
-        allowed = []
-        for item in filter(None, map(str.strip, text.split(","))):
-            try:
-                allowed.append(ip_network(item))
-            except ValueError as error:
-                raise ValueError(f"not a network: {item!r} ({error})") from None
-        return cls(allowed=tuple(allowed))
-
-    def allows(self, address: str | Address) -> bool:
-        return not self.objection(address)
-
-    def objection(self, address: str | Address) -> str:
-        """Why an address may not be reached, in a word or two; empty when it may. ValueError: not an address."""
-        if isinstance(address, str):
-            address = ip_address(address)
-        inside = embedded_addresses(address)
-        if any(place in METADATA and ip_network(place) not in self.allowed for place in (address, *inside)):
-            return "cloud metadata"
-        if any(address in network for network in self.allowed):
-            return ""
-        own = "" if self.is_open else own_objection(address, is_wrapper=bool(inside))
-        return own or next(filter(None, map(self.objection, inside)), "")
-
-
-OPEN = Networks(is_open=True)
-
-
-def own_objection(address: Address, is_wrapper: bool) -> str:
-    """What speaks against an address itself, whatever it may carry inside."""
-    for network, name in FORBIDDEN:
-        if address in network:
-            return name
-    is_global = isinstance(address, IPv4Address) or is_wrapper or address in GLOBAL_UNICAST
-    return "" if is_global else "not global unicast"
-
-
-def embedded_addresses(address: Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that an IPv6 address leads to, directly or through a translator."""
-    if isinstance(address, IPv4Address):
-        return ()
-    bits = int(address)
-    for network, places in EMBEDDED:
-        if address in network:
-            return tuple(IPv4Address((bits >> shift & 0xFFFF_FFFF) ^ flipped) for shift, flipped in places)
-    is_isatap = (bits >> 32 & 0xFCFF_FFFF) == 0x0000_5EFE  # RFC 5214 6.1, in any network
-    return (IPv4Address(bits & 0xFFFF_FFFF),) if is_isatap else ()
-
 
 # Destinations: what an origin means, and its checked addresses
 
@@ -202,34 +87,48 @@ class Unresolved(Unsent):
 
 
 class Destination(Struct, frozen=True, kw_only=True):
-    """An origin as the connecting library reads it."""
+    """An origin, read."""
 
     origin: str  # normalised: http://127.0.0.1:8080 for http://0x7f.1:8080
     host: str  # a lower-case ASCII name, or an address without brackets
     port: int
     is_literal: bool
 
+    @property
+    def is_secure(self) -> bool:
+        return self.origin.startswith("https:")
+
+    @property
+    def authority(self) -> str:
+        """As it stands in the Host header, a default port left out."""
+        return self.origin.partition("://")[2].removesuffix(f":{DEFAULT_PORTS['https' if self.is_secure else 'http']}")
+
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+# Host and port, without what ends a host, names a user, or is silently dropped.
+AUTHORITY = re.compile(r"(\[[^\x00-\x20\x7f/\\?#@\[\]]*\]|[^\x00-\x20\x7f/\\?#@:\[\]]+)(?::([0-9]{0,9}))?")
+
 
 def destination_of(origin: str, limits: OutboundLimits) -> Destination:
     """Read an origin; Unsent for anything more or other than scheme, host and port."""
     scheme, _, authority = origin.partition("://")
-    if scheme.lower() not in ("http", "https"):
+    scheme = scheme.lower()
+    if scheme not in DEFAULT_PORTS:
         raise Unsent("not an http or https address")
-    if not authority or NOT_AUTHORITY.search(authority):
+    parts = AUTHORITY.fullmatch(authority)
+    if parts is None:
         raise Unsent("not a plain host and port")
     try:
-        url = Url(origin)
+        host, is_literal = read_host(parts[1])
     except ValueError:
         raise Unsent("not a host") from None
-    host, port = url.host_str or "", url.port_or_known_default or 0
+    port = int(parts[2] or DEFAULT_PORTS[scheme])
+    if port > 65_535:
+        raise Unsent("not a plain host and port")
     if port in FORBIDDEN_PORTS or (limits.allowed_ports and port not in limits.allowed_ports):
         raise Unsent("forbidden port")
-    return Destination(
-        origin=f"{url.scheme}://{host}:{port}", host=host.strip("[]"), port=port, is_literal=url.domain is None
-    )
-
-
-NOT_AUTHORITY = re.compile(r"[\x00-\x20\x7f/\\?#@]")  # what ends a host, names a user, or is silently dropped
+    bracketed = f"[{host}]" if ":" in host else host
+    return Destination(origin=f"{scheme}://{bracketed}:{port}", host=host, port=port, is_literal=is_literal)
 
 
 def checked_addresses(host: str, port: int, resolve: Resolver, networks: Networks) -> tuple[str, ...]:
@@ -259,7 +158,7 @@ def literal_address(host: str, _port: int) -> Sequence[str]:
     return (host,)
 
 
-# Requests and answers: what may leave, and what is kept of what comes back
+# Requests: what may leave, in the bytes that leave
 
 HeaderPairs = tuple[tuple[str, str], ...]
 
@@ -269,10 +168,13 @@ OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connect
 )
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token, RFC 9110 5.6.2
 HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-NOT_TARGET = re.compile(r"[\x00-\x1f\x7f#]")  # the URL parser would drop these, and behind # everything
+NOT_TARGET = re.compile(r"[\x00-\x1f\x7f#]")
+UNPLAIN_TARGET = re.compile(r"[^!$-;=?-Z_a-z~\[\]]")  # what no request line may hold as it is
+PLAIN_IN_TARGET = "!$%&'()*+,/:;=?@[]~"
+COMMON_METHODS = frozenset({"GET", "POST"})
+DEFAULT_HEADERS: Headers = ((b"user-agent", b"chappe"), (b"accept", b"*/*"))
 
 
-@lru_cache(maxsize=256)
 def header_pairs(headers: Headers, headers_max: int) -> HeaderPairs:
     """Headers as text; Unsent where a line break in one would make two of it (S11)."""
     if sum(len(name) + len(value) + 4 for name, value in headers) > headers_max:
@@ -288,6 +190,14 @@ def header_pairs(headers: Headers, headers_max: int) -> HeaderPairs:
     return pairs
 
 
+@lru_cache(maxsize=256)
+def header_lines(headers: Headers, headers_max: int) -> bytes:
+    """Headers as they leave, and ours where they name none. Kept, because callbacks repeat theirs."""
+    named = {name.lower() for name, _ in header_pairs(headers, headers_max)}
+    ours = tuple((name, value) for name, value in DEFAULT_HEADERS if name.decode() not in named)
+    return b"".join(name + b": " + value + b"\r\n" for name, value in ours + headers)
+
+
 def target_of(request: HttpRequest, limits: OutboundLimits) -> str:
     """Path and query; Unsent unless they stay behind their origin: `@host` or `.host` as a path would change it."""
     try:
@@ -298,143 +208,85 @@ def target_of(request: HttpRequest, limits: OutboundLimits) -> str:
         raise Unsent("not a path and query")
     if len(request.origin) + len(target) > limits.url_max:
         raise Unsent("URL too long")
-    if len(request.body) > limits.body_max:
+    try:
+        return quote(target, PLAIN_IN_TARGET, errors="strict") if UNPLAIN_TARGET.search(target) else target
+    except UnicodeEncodeError:
+        raise Unsent("not a path and query") from None
+
+
+def message_of(request: HttpRequest, host_line: bytes, limits: OutboundLimits) -> bytes:
+    """A request as it leaves; Unsent for one that would arrive as something else."""
+    method, body = request.method, request.body
+    if method not in COMMON_METHODS and (not HEADER_NAME.fullmatch(method) or method == "CONNECT"):
+        raise Unsent("not an HTTP request")
+    if len(body) > limits.body_max:
         raise Unsent("body too large")
-    return target
-
-
-def filled(builder: RequestBuilderKind, pairs: HeaderPairs, request: HttpRequest, left_s: float) -> RequestBuilderKind:
-    builder = builder.timeout(timedelta(seconds=left_s))
-    if pairs:
-        builder = builder.headers(pairs)
-    if request.body:
-        return builder.body_bytes(request.body)
-    # Some servers answer 411 to a POST without a length, and the library writes none for an empty body.
-    return builder if request.method == "GET" else builder.header("content-length", "0")
-
-
-def response_of(response: BaseResponse, body: Bytes | None) -> HttpResponse:
-    return HttpResponse(
-        status=response.status, headers=response_headers(response), body=b"" if body is None else bytes(body)
-    )
-
-
-def response_headers(response: BaseResponse) -> Headers:
-    """Names in lower case. What is not visible ASCII is left out, for the library cannot read it."""
-    try:
-        return tuple([(name.encode(), value.encode()) for name, value in response.headers.items()])
-    except ValueError:
-        return tuple(pair for name in dict.fromkeys(response.headers) for pair in readable_header(response, name))
-
-
-def readable_header(response: BaseResponse, name: str) -> Headers:
-    try:
-        return tuple((name.encode(), value.encode()) for value in response.get_header_all(name))
-    except ValueError:
-        return ()
-
-
-# What the library says -> what we say. The first that occurs wins.
-WORDS = (
-    ("connection refused", "connection refused"),
-    ("certificate", "certificate not trusted"),
-    ("tls", "TLS handshake failed"),
-    ("corrupt message", "TLS handshake failed"),
-    ("reset by peer", "connection reset"),
-    ("unreachable", "network unreachable"),
-    ("timed out", "timed out"),
-    ("connection closed", "connection closed without an answer"),
-    ("head is too large", "answer headers too large"),
-    ("end of file", "answer broken off"),
-    ("body", "answer broken off"),
-)
-
-
-def failure_of(error: PyreqwestError) -> Failure:
-    """Sort an error of the library. Its class does not tell before from after the request left; its causes do."""
-    causes = (error.details["causes"] or []) if isinstance(error, DetailedPyreqwestError) else []
-    # One of them quotes the URL, whose own words must not decide anything.
-    messages = [cause["message"] for cause in causes if " for url (" not in cause["message"]]
-    is_certain = "client error (Connect)" in messages
-    spoken = " ".join(messages).lower()
-    detail = next((ours for theirs, ours in WORDS if theirs in spoken), "")
-    return Failure(is_certain=is_certain, detail=detail or ("no connection" if is_certain else "no valid answer"))
+    start = f"{method} {target_of(request, limits)} HTTP/1.1\r\n".encode("ascii")
+    lines = header_lines(request.headers, limits.headers_max)
+    if not body and method in ("GET", "HEAD"):
+        return b"%b%b%b\r\n" % (start, host_line, lines)
+    # Also where the body is empty: some servers answer 411 to a POST without a length.
+    return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (start, host_line, lines, len(body), body)
 
 
 def certain(detail: str) -> Failure:
     return Failure(is_certain=True, detail=detail)
 
 
-# Doors: clients that can reach one checked address each
+# Doors: what was judged, kept
 
 
-class Door(Generic[ClientKind]):
-    """A judged origin: its checked addresses, and a client pinned to the first of them."""
+class Door:
+    """A judged origin: its checked addresses, and connections to the first of them."""
 
-    def __init__(self, destination: Destination, addresses: tuple[str, ...], client: ClientKind) -> None:
+    def __init__(self, destination: Destination, addresses: tuple[str, ...], pool: Pool) -> None:
         self.destination = destination
-        self.origin = destination.origin
         self.addresses = addresses
-        self.client = client
+        self.pool = pool
+        self.host_line = f"host: {destination.authority}\r\n".encode("ascii")
 
 
-class Kept(Struct, Generic[ClientKind]):
-    door: Door[ClientKind] | Unsent
+class Kept(Struct):
+    door: Door | Unsent
     judged_s: float
     used_s: float
 
 
-class Doors(Generic[ClientKind]):
-    """The doors (and refusals) of the origins used last; safe to use from several threads."""
+class Doors:
+    """The doors (and refusals) of the origins used last."""
 
     def __init__(
-        self,
-        networks: Networks,
-        limits: OutboundLimits,
-        resolve: Resolver,
-        clock: Clock,
-        build: Callable[[Destination, str], ClientKind],
+        self, networks: Networks, limits: OutboundLimits, resolve: Resolver, register: Register, roots: Sequence[bytes]
     ) -> None:
         self.networks = networks
         self.limits = limits
         self.resolve = resolve
-        self.clock = clock
-        self.build = build
-        self.lock = Lock()
-        self.kept: OrderedDict[str, Kept[ClientKind]] = OrderedDict()  # the least recently used first
+        self.register = register
+        self.roots = roots
+        self.kept: OrderedDict[str, Kept] = OrderedDict()  # the least recently used first
 
-    def fresh(self, origin: str) -> Door[ClientKind] | Unsent | None:
+    def fresh(self, origin: str, now_s: float) -> Door | Unsent | None:
         """What is known about an origin, if it was found out a short time ago."""
-        now_s = self.clock.monotonic_s()
-        with self.lock:
-            kept = self.kept.get(origin)
-            if kept is None or now_s - kept.judged_s >= self.limits.names_fresh_s:
-                return None
-            kept.used_s = now_s
-            self.kept.move_to_end(origin)
-            return kept.door
+        kept = self.kept.get(origin)
+        if kept is None or now_s - kept.judged_s >= self.limits.names_fresh_s:
+            return None
+        kept.used_s = now_s
+        self.kept.move_to_end(origin)
+        return kept.door
 
-    def stale(self, origin: str) -> Door[ClientKind] | None:
+    def stale(self, origin: str) -> Door | None:
         """The last door of an origin, however old."""
-        with self.lock:
-            kept = self.kept.get(origin)
-            return kept.door if kept and isinstance(kept.door, Door) else None
+        kept = self.kept.get(origin)
+        return kept.door if kept and isinstance(kept.door, Door) else None
 
-    def open(self, origin: str) -> Door[ClientKind] | Unsent:
-        """Resolve, judge and pin an origin; remember the result. Blocks: name servers and certificates are read."""
-        door: Door[ClientKind] | Unsent
+    def judge(self, origin: str, last: Door | None) -> Door | Unsent:
+        """Resolve, judge and pin an origin. Blocks: name servers and certificates are read; changes nothing kept."""
         try:
-            door = self.judged(origin, self.stale(origin))
+            return self.judged(origin, last)
         except Unsent as unsent:
-            door = unsent
-        now_s = self.clock.monotonic_s()
-        with self.lock:
-            self.kept[origin] = Kept(door, now_s, now_s)
-            self.kept.move_to_end(origin)
-            self.forget_idle(now_s)
-        return door
+            return Unsent(*unsent.args)
 
-    def judged(self, origin: str, last: Door[ClientKind] | None) -> Door[ClientKind]:
+    def judged(self, origin: str, last: Door | None) -> Door:
         destination = destination_of(origin, self.limits)
         resolve = literal_address if destination.is_literal else self.resolve
         try:
@@ -445,51 +297,49 @@ class Doors(Generic[ClientKind]):
             raise
         if last and last.addresses[0] in addresses:  # open connections are worth more than the order of addresses
             first = last.addresses[0]
-            return Door(destination, (first, *(other for other in addresses if other != first)), last.client)
+            return Door(destination, (first, *(other for other in addresses if other != first)), last.pool)
         return self.pinned(destination, addresses)
 
-    def pinned(self, destination: Destination, addresses: tuple[str, ...]) -> Door[ClientKind]:
-        try:
-            return Door(destination, addresses, self.build(destination, addresses[0]))
-        except ValueError:  # an address with a zone
-            raise Unsent("not an address that can be pinned") from None
+    def pinned(self, destination: Destination, addresses: tuple[str, ...]) -> Door:
+        if "%" in addresses[0]:
+            raise Unsent("not an address that can be pinned")  # its zone belongs to one machine
+        trust = self.trust if destination.is_secure else None
+        place = Place(address=addresses[0], port=destination.port, trust=trust, host=destination.host.removesuffix("."))
+        return Door(destination, addresses, Pool(place, self.limits, self.register))
 
-    def turn(self, origin: str, door: Door[ClientKind]) -> Door[ClientKind]:
+    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """The system's authorities, and ours besides; slow to read, so only where TLS is spoken."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
+        context.load_default_certs()
+        context.set_alpn_protocols(["http/1.1"])
+        if self.roots:
+            context.load_verify_locations(cadata=text_of(self.roots))
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what the operator trusts need not be a root
+        return context
+
+    def remember(self, origin: str, door: Door | Unsent, now_s: float) -> None:
+        self.kept[origin] = Kept(door, now_s, now_s)
+        self.kept.move_to_end(origin)
+        self.forget_idle(now_s)
+
+    def turn(self, origin: str, door: Door) -> Door:
         """The same origin by its next address, for this request and those that follow."""
+        kept = self.kept.get(origin)
+        if kept and isinstance(kept.door, Door) and kept.door.addresses[0] == door.addresses[1]:
+            return kept.door  # turned by another request
         turned = self.pinned(door.destination, (*door.addresses[1:], door.addresses[0]))
-        with self.lock:
-            kept = self.kept.get(origin)
-            if kept and kept.door is door:
-                kept.door = turned
+        if kept and kept.door is door:
+            kept.door = turned
         return turned
 
     def forget_idle(self, now_s: float) -> None:
-        """Drop what is idle or too much. A dropped client lives on until its last request is answered."""
+        """Drop what is idle or too much. Its connections live on until their requests are answered."""
         while self.kept:
             origin, kept = next(iter(self.kept.items()))
             if len(self.kept) <= self.limits.origins_max and now_s - kept.used_s <= self.limits.origin_idle_s:
                 return
             del self.kept[origin]
-
-    def empty(self) -> list[ClientKind]:
-        """Forget every door, and hand back the clients to be closed."""
-        with self.lock:
-            clients = [kept.door.client for kept in self.kept.values() if isinstance(kept.door, Door)]
-            self.kept.clear()
-        return clients
-
-
-def configured(
-    builder: ClientBuilderKind, destination: Destination, address: str, limits: OutboundLimits, roots: Sequence[bytes]
-) -> ClientBuilderKind:
-    """A client that does what it is told: one address, HTTP/1.1, and none of the usual conveniences."""
-    builder = builder.no_proxy().follow_redirects(False).referer(False).default_cookie_store(False).http1_only()
-    builder = builder.gzip(False).brotli(False).zstd(False).deflate(False).user_agent("chappe")
-    builder = builder.connect_timeout(timedelta(seconds=limits.connect_timeout_s))
-    builder = builder.pool_idle_timeout(timedelta(seconds=limits.idle_connection_s))
-    for root in roots:
-        builder = builder.add_root_certificate_pem(root)
-    return builder if destination.is_literal else builder.resolve(destination.host, address, destination.port)
 
 
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
@@ -500,10 +350,19 @@ def certificates(authorities_pem: bytes) -> tuple[bytes, ...]:
     found = tuple(CERTIFICATE.findall(authorities_pem))
     if authorities_pem.strip() and not found:
         raise ValueError("no certificate in the CA file")
+    try:
+        if found:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text_of(found))
+    except (ssl.SSLError, UnicodeDecodeError):
+        raise ValueError("a broken certificate in the CA file") from None
     return found
 
 
-def is_final(reply: Reply, door: Door[ClientKind]) -> bool:
+def text_of(roots: Sequence[bytes]) -> str:
+    return b"\n".join(roots).decode("ascii")
+
+
+def is_final(reply: Reply, door: Door) -> bool:
     """Whether the next address of a host is not worth a try, or not safe: the request may have arrived."""
     return isinstance(reply, HttpResponse) or not reply.is_certain or len(door.addresses) == 1
 
@@ -527,18 +386,13 @@ class Outbound:
         resolve: Resolver = system_addresses,
         clock: Clock = CLOCK,
     ) -> None:
-        roots = certificates(authorities_pem)
         self.limits = limits
         self.clock = clock
-        self.doors: Doors[Client] = Doors(
-            networks,
-            limits,
-            resolve,
-            clock,
-            lambda destination, address: configured(ClientBuilder(), destination, address, limits, roots).build(),
-        )
-        self.threads = resolving_threads()
-        self.opening: dict[str, Future[Door[Client] | Unsent]] = {}
+        self.register = Register()
+        self.doors = Doors(networks, limits, resolve, self.register, certificates(authorities_pem))
+        # Threads of our own, started when needed: a name server that hangs must not take the event loop's few.
+        self.threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="outbound")
+        self.opening: dict[str, Future[Door | Unsent]] = {}
         self.in_flight_count = 0
 
     async def send(self, request: HttpRequest, *, timeout_s: float) -> Reply:
@@ -551,65 +405,68 @@ class Outbound:
             return certain("too many requests in flight")
         self.in_flight_count += 1
         try:
-            return await self.send_by_any_address(request, self.clock.monotonic_s() + timeout_s)
+            return await self.send_by_any_address(request, timeout_s)
         except Unsent as unsent:
             return certain(str(unsent))
         finally:
             self.in_flight_count -= 1
 
-    async def send_by_any_address(self, request: HttpRequest, deadline_s: float) -> Reply:
-        pairs, target = header_pairs(request.headers, self.limits.headers_max), target_of(request, self.limits)
-        door = self.doors.fresh(request.origin) or await self.open(request.origin, deadline_s)
+    async def send_by_any_address(self, request: HttpRequest, timeout_s: float) -> Reply:
+        started_s = now_s = self.clock.monotonic_s()
+        door = self.doors.fresh(request.origin, now_s)
+        if door is None:
+            door = await self.open(request.origin, timeout_s)
+            now_s = self.clock.monotonic_s()
         if isinstance(door, Unsent):
-            raise door
+            return certain(str(door))
+        message = message_of(request, door.host_line, self.limits)
         for _ in door.addresses:
-            left_s = deadline_s - self.clock.monotonic_s()
+            left_s = started_s + timeout_s - now_s
             if left_s <= 0:
                 return certain("timed out")
-            reply = await self.exchange(door, target, pairs, request, left_s)
+            reply = await door.pool.exchange(message, left_s, is_head=request.method == "HEAD")
             if is_final(reply, door):
                 break
-            door = await get_running_loop().run_in_executor(self.threads, self.doors.turn, request.origin, door)
+            door = self.doors.turn(request.origin, door)
+            now_s = self.clock.monotonic_s()
         return reply
 
-    async def exchange(
-        self, door: Door[Client], target: str, pairs: HeaderPairs, request: HttpRequest, left_s: float
-    ) -> Reply:
-        try:
-            builder = filled(door.client.request(request.method, door.origin + target), pairs, request, left_s)
-            sending = builder.build_streamed()
-        except ValueError:
-            raise Unsent("not an HTTP request") from None
-        try:
-            async with sending as response:
-                return response_of(response, await response.body_reader.read(self.limits.answer_max))
-        except PyreqwestError as error:
-            return failure_of(error)
-
-    async def open(self, origin: str, deadline_s: float) -> Door[Client] | Unsent:
+    async def open(self, origin: str, left_s: float) -> Door | Unsent:
         """Open an origin's door, once for all requests that wait for it."""
+        if self.register.is_closed:
+            return Unsent("closed")
         opening = self.opening.get(origin)
         if opening is None:
             if len(self.opening) >= self.limits.resolving_max:
                 return self.doors.stale(origin) or Unsent("too many names being resolved")
-            opening = get_running_loop().run_in_executor(self.threads, self.doors.open, origin)
+            opening = get_running_loop().run_in_executor(
+                self.threads, self.doors.judge, origin, self.doors.stale(origin)
+            )
             self.opening[origin] = opening
-            opening.add_done_callback(lambda _: self.opening.pop(origin))
+            opening.add_done_callback(partial(self.opened, origin))
         try:
-            async with timeout(min(self.limits.resolve_timeout_s, deadline_s - self.clock.monotonic_s())):
+            async with timeout(min(self.limits.resolve_timeout_s, left_s)):
                 return await shield(opening)
         except TimeoutError:
             return self.doors.stale(origin) or Unsent("the host name does not resolve in time")
 
+    def opened(self, origin: str, opening: "Future[Door | Unsent]") -> None:
+        del self.opening[origin]
+        if not opening.cancelled() and not opening.exception():
+            self.doors.remember(origin, opening.result(), self.clock.monotonic_s())
+
     async def close(self) -> None:
         """Close every connection. Requests under way fail."""
         self.threads.shutdown(wait=False, cancel_futures=True)
-        for client in self.doors.empty():
-            await client.close()
+        self.doors.kept.clear()
+        await self.register.close()
 
 
 class SyncOutbound:
-    """The same for programs without an event loop; safe to share between threads. Reaches everything unless told."""
+    """The same for programs without an event loop; safe to share between threads. Reaches everything unless told.
+
+    A thread of its own runs the event loop, from the first request on, so that idle connections are looked after.
+    """
 
     def __init__(
         self,
@@ -620,69 +477,47 @@ class SyncOutbound:
         resolve: Resolver = system_addresses,
         clock: Clock = CLOCK,
     ) -> None:
-        roots = certificates(authorities_pem)
-        self.limits = limits
-        self.clock = clock
-        self.doors: Doors[SyncClient] = Doors(
-            networks,
-            limits,
-            resolve,
-            clock,
-            lambda destination, address: configured(SyncClientBuilder(), destination, address, limits, roots).build(),
-        )
-        self.threads = resolving_threads()
+        self.outbound = Outbound(networks, limits, authorities_pem=authorities_pem, resolve=resolve, clock=clock)
+        self.lock = Lock()
+        self.loop: AbstractEventLoop | None = None
+        self.is_closed = False
 
     def send(self, request: HttpRequest, *, timeout_s: float) -> Reply:
         """See Outbound.send."""
+        with self.lock:
+            if self.is_closed:
+                return certain("closed")
+            self.loop = self.loop or self.started()
+            sending = run_coroutine_threadsafe(self.outbound.send(request, timeout_s=timeout_s), self.loop)
         try:
-            return self.send_by_any_address(request, self.clock.monotonic_s() + timeout_s)
-        except Unsent as unsent:
-            return certain(str(unsent))
+            return sending.result()
+        except CancelledError:
+            return CLOSED
+        finally:
+            sending.cancel()  # when this thread is interrupted; an ended one is not touched
 
-    def send_by_any_address(self, request: HttpRequest, deadline_s: float) -> Reply:
-        pairs, target = header_pairs(request.headers, self.limits.headers_max), target_of(request, self.limits)
-        door = self.doors.fresh(request.origin) or self.open(request.origin, deadline_s)
-        if isinstance(door, Unsent):
-            raise door
-        for _ in door.addresses:
-            left_s = deadline_s - self.clock.monotonic_s()
-            if left_s <= 0:
-                return certain("timed out")
-            reply = self.exchange(door, target, pairs, request, left_s)
-            if is_final(reply, door):
-                break
-            door = self.doors.turn(request.origin, door)
-        return reply
+    def started(self) -> AbstractEventLoop:
+        started: ThreadFuture[AbstractEventLoop] = ThreadFuture()
+        self.thread = Thread(target=self.run, args=(started,), name="outbound-loop", daemon=True)
+        self.thread.start()
+        return started.result()
 
-    def exchange(
-        self, door: Door[SyncClient], target: str, pairs: HeaderPairs, request: HttpRequest, left_s: float
-    ) -> Reply:
-        try:
-            builder = filled(door.client.request(request.method, door.origin + target), pairs, request, left_s)
-            sending = builder.build_streamed()
-        except ValueError:
-            raise Unsent("not an HTTP request") from None
-        try:
-            with sending as response:
-                return response_of(response, response.body_reader.read(self.limits.answer_max))
-        except PyreqwestError as error:
-            return failure_of(error)
+    def run(self, started: ThreadFuture[AbstractEventLoop]) -> None:
+        with Runner() as runner:
+            runner.run(self.until_closed(started))
 
-    def open(self, origin: str, deadline_s: float) -> Door[SyncClient] | Unsent:
-        opening: ThreadFuture[Door[SyncClient] | Unsent] = self.threads.submit(self.doors.open, origin)
-        try:
-            return opening.result(min(self.limits.resolve_timeout_s, deadline_s - self.clock.monotonic_s()))
-        except TimeoutError:
-            opening.cancel()
-            return self.doors.stale(origin) or Unsent("the host name does not resolve in time")
+    async def until_closed(self, started: ThreadFuture[AbstractEventLoop]) -> None:
+        self.closing = Event()
+        started.set_result(get_running_loop())
+        await self.closing.wait()
+        await self.outbound.close()
 
     def close(self) -> None:
         """Close every connection. Requests under way fail."""
-        self.threads.shutdown(wait=False, cancel_futures=True)
-        for client in self.doors.empty():
-            client.close()
-
-
-def resolving_threads() -> ThreadPoolExecutor:
-    """Threads of our own, started when needed: a name server that hangs must not take the event loop's few."""
-    return ThreadPoolExecutor(max_workers=32, thread_name_prefix="outbound")
+        with self.lock:
+            was_closed, self.is_closed = self.is_closed, True
+        if self.loop is None:
+            self.outbound.threads.shutdown(wait=False)
+        elif not was_closed:
+            self.loop.call_soon_threadsafe(self.closing.set)
+            self.thread.join()

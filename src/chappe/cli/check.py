@@ -22,7 +22,7 @@ from msgspec import Struct
 from chappe.clock import SystemClock
 from chappe.gateway.secrets import KEY_FILE, Sealer, SealError
 from chappe.listeners.tls import server_context
-from chappe.outbound import Networks
+from chappe.networks import Networks
 from chappe.settings import DATABASE_FILE, Settings
 from chappe.store.database import Database, StoreError
 from chappe.store.figures import Figures, Overview
