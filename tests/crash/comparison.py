@@ -150,6 +150,13 @@ def held_was_in_doubt(journals: Journals) -> Iterator[str]:
             yield row.recipient
 
 
+def held_has_no_receipt(journals: Journals) -> Iterator[str]:
+    """What is held was never sent, where the carrier's receipts would have told: they name our own reference."""
+    for row in journals.rows.values():
+        if row.is_held and is_of_holder(row.recipient) and row.recipient in journals.carrier.copies:
+            yield row.recipient
+
+
 def doubts_are_few(journals: Journals) -> Iterator[str]:
     """No kill leaves more in doubt than the windows of the carriers hold."""
     for number, count in enumerate(journals.doubts_at_kills, 1):
@@ -207,6 +214,7 @@ RULES: tuple[Rule, ...] = (
     doubles_are_explained,
     held_never_doubles,
     held_was_in_doubt,
+    held_has_no_receipt,
     doubts_are_few,
     fate_is_final,
     fate_is_told,

@@ -160,6 +160,7 @@ class Line:
     gives what is to be called with the answer."""
 
     finds_our_reference = True
+    receipts_name_our_reference = False
 
     def __init__(
         self, carrier: Carrier, company: Company, watch: Callable[[Carrier, Submission], Callable[[Verdict], None]]

@@ -13,6 +13,7 @@ class HttpCarrier:
     finds_our_reference = False  # no dialect's status query takes the reference we sent
 
     def __init__(self, carrier: Carrier, south: South, send: Callable[[HttpRequest, float], Awaitable[Reply]]) -> None:
+        self.receipts_name_our_reference = south.receipt_by_our_reference
         self._south = south
         self._send = send
         self._timeout_s = carrier.timeout_s

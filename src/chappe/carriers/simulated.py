@@ -48,6 +48,7 @@ class SimulatedCarrier:
     """`emit` takes its receipts; `random_bits` makes its references different from those of an earlier life."""
 
     finds_our_reference = True
+    receipts_name_our_reference = False
 
     def __init__(self, emit: Callable[[Receipt], object], random_bits: Callable[[int], int]) -> None:
         self._emit = emit

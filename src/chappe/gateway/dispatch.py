@@ -186,7 +186,7 @@ class Dispatcher:
             move = after_query(message, answer, now_ms)
             references = (answer.reference,) if isinstance(answer, Report) and answer.reference else ()
         else:
-            move, references = after_doubt(message, self.carrier.uncertain, now_ms), ()
+            move, references = after_doubt(message, self.carrier.uncertain, now_ms), None
         await self._record(message, move, Uncertain("in doubt"), references)
 
     async def _ask(self, message: Message) -> Report | Refused | Uncertain:
@@ -204,7 +204,7 @@ class Dispatcher:
             message=message,
             move=move,
             now_ms=self._clock.now_ms(),
-            references=references_of(verdict) if references is None else references,
+            references=self._references(message, move, verdict) if references is None else references,
             detail=detail_of(verdict),
         )
         try:
@@ -224,6 +224,13 @@ class Dispatcher:
             self._announce(recorded.callbacks)
             if move.state is State.QUEUED:
                 self._wake_carrier(move.carrier_id)
+
+    def _references(self, message: Message, move: Move, verdict: Verdict) -> tuple[str, ...]:
+        """What receipts will call the message. One in doubt may have been taken: then its receipt tells, if it can."""
+        if isinstance(verdict, Accepted):
+            return tuple(ticket.reference for ticket in verdict.tickets if ticket.reference)
+        is_in_doubt = move.state is State.SENDING
+        return (str(message.id),) if is_in_doubt and self.centre.receipts_name_our_reference else ()
 
     def _tell(self, message: Message, move: Move) -> None:
         step = STEPS.get(move.state, Step.RECEIPT)
@@ -253,12 +260,6 @@ def southward(message: Message) -> Submission:
         priority=message.priority,
         reference=str(message.id),
     )
-
-
-def references_of(verdict: Verdict) -> tuple[str, ...]:
-    if not isinstance(verdict, Accepted):
-        return ()
-    return tuple(ticket.reference for ticket in verdict.tickets if ticket.reference)
 
 
 def detail_of(verdict: Verdict) -> str:
