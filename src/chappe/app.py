@@ -10,7 +10,6 @@ import fcntl
 import gc
 import importlib.metadata
 import os
-import random
 import socket
 import ssl
 import sys
@@ -91,7 +90,8 @@ class App:
         )  # set when nothing may be acknowledged any more: exit and start anew
         self._is_demo = is_demo
         self._clock = SystemClock()
-        self._ids = IdMaker(random.SystemRandom().getrandbits)
+        self._random_bits = RandomBits()
+        self._ids = IdMaker(self._random_bits)
         self._dialects = {dialect.name: dialect for dialect in DIALECTS}
         self._tickers: list[asyncio.Task[None]] = []
         self._lock: int | None = None
@@ -144,7 +144,7 @@ class App:
             dialects=self._dialects,
             send=self._send,
             clock=clock,
-            ids=self._ids,
+            ids=IdMaker(self._random_bits),  # its own: it makes them in the writer's thread
             feed=feed,
         )
         store.set_plan(self._callbacks.plan)
@@ -158,8 +158,8 @@ class App:
             wake=self._fleet.wake,
             feed=feed,
         )
-        accounts = Accounts(lambda: self._directory.current, clock)
-        front = Front(accounts, intake, QueryDesk(store, clock))
+        self._accounts = Accounts(lambda: self._directory.current, clock)
+        front = Front(self._accounts, intake, QueryDesk(store, clock))
         metrics = Metrics(store, feed, lambda: self._fleet.dispatchers, self._callbacks)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/healthz": health_page(self._is_well),
@@ -188,7 +188,7 @@ class App:
             def emit(receipt: Receipt) -> None:
                 self._receipts.receive(carrier, receipt)
 
-            return SimulatedCarrier(emit, random.SystemRandom().getrandbits)
+            return SimulatedCarrier(emit, self._random_bits)
         return HttpCarrier(carrier, self._dialects[carrier.kind].south, self._send)
 
     async def _follow(self) -> None:
@@ -294,6 +294,7 @@ class App:
         await self._callbacks.drain(timeout_s * SHARE_CALLBACKS)
         await asyncio.to_thread(self._close_store)
         await self._outbound.close()
+        self._accounts.close()
         if self._lock is not None:
             os.close(self._lock)
 
@@ -301,6 +302,24 @@ class App:
         self._store.stop()
         if not self.broken.is_set():
             self._store.leave(self._clock.now_ms())
+
+
+class RandomBits:
+    """Unpredictable bits, fetched by the page: asking the system for each id lets go of the interpreter each time."""
+
+    PAGE = 4096  # bytes
+    WORD = 4
+
+    def __init__(self) -> None:
+        self._words: list[int] = []
+
+    def __call__(self, bits: int) -> int:
+        """An integer of up to 32 random bits."""
+        while True:
+            try:
+                return self._words.pop() >> (8 * self.WORD - bits)
+            except IndexError:  # two threads make ids: whoever finds the page used up fetches another
+                self._words = list(memoryview(os.urandom(self.PAGE)).cast("I"))
 
 
 def lock(file: Path) -> int:

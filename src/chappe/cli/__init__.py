@@ -101,7 +101,7 @@ def serve(config: Path | None, data: str | None, database: str | None, http: str
 
     Until SIGTERM or Ctrl-C: then what is in flight is finished. A second one ends it at once.
     """
-    from chappe.outbound import Networks
+    from chappe.networks import Networks
 
     settings = settings_of(config, {**store_options(data, database), "http": http})
     try:

@@ -10,12 +10,15 @@ import msgspec
 from chappe.app import DIALECTS, SIMULATED
 from chappe.cli.tables import plain_table, print_table
 from chappe.clock import SystemClock
-from chappe.gateway.configuration import Action, Change, apply
+from chappe.gateway.configuration import Action, Change, apply, carrier_settings
 from chappe.gateway.gateway_file import GatewayFileError, Known
 from chappe.gateway.secrets import Sealer, SealError
+from chappe.listeners.http import CARRIER_PATH
 from chappe.settings import Settings
+from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreError
 from chappe.store.migrate import migrate
+from chappe.store.money import Ledger
 
 DIALECT_NAMES = frozenset(dialect.name for dialect in DIALECTS)
 KNOWN = Known(kinds=DIALECT_NAMES | {SIMULATED}, dialects=DIALECT_NAMES)
@@ -33,6 +36,8 @@ def apply_file(settings: Settings, file: Path, *, is_dry_run: bool) -> None:
     print_changes(changes)
     if is_dry_run:
         click.echo("Nothing was changed: this was a dry run.")
+    else:
+        print_callback_paths(Database(settings.database_url))
 
 
 def applied(settings: Settings, text: str, file_name: str, *, is_dry_run: bool = False) -> list[Change]:
@@ -60,6 +65,16 @@ def planned(settings: Settings, text: str, file_name: str) -> list[Change]:
     with tempfile.TemporaryDirectory() as empty:
         imagined = msgspec.structs.replace(settings, data=empty, database="")
         return applied(imagined, text, file_name, is_dry_run=True)
+
+
+def print_callback_paths(database: Database) -> None:
+    """Where providers that we send through must call back: the operator enters this in his profile there."""
+    with database.reading() as transaction:
+        stored = Configuration(database, Ledger(database)).load(transaction)
+    for row in stored.carriers:
+        if row.is_active and row.kind != SIMULATED:
+            path = CARRIER_PATH + carrier_settings(row).callback_key
+            click.echo(f"carrier {row.name}: enter the address of this gateway with {path} for delivery reports there")
 
 
 def print_changes(changes: Iterable[Change]) -> None:

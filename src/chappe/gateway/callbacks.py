@@ -33,8 +33,9 @@ BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 8640
 RETRY_AFTER_MAX_S = 86_400
 IN_HAND_S = 60  # how long a claimed callback is ours before it comes due again
 LANES = 32  # callbacks to one URL at once
-WAITING_PER_URL_MAX = 2_000
-WAITING_MAX = 20_000
+WAITING_PER_URL_MAX = 20_000
+WAITING_MAX = 50_000
+OVERFLOW_S = 5.0  # what memory has no room for comes due again after this
 CLAIM_MAX = 500
 URLS_MAX = 10_000
 FAILED_MAX = 10_000  # failed callbacks to one URL that later ones wait for
@@ -172,7 +173,7 @@ class CallbackDesk:
         if wait_s:
             self._put_off(due, wait_s)
         elif destination.waiting_count >= WAITING_PER_URL_MAX or len(self._in_hand) >= WAITING_MAX:
-            self._put_off(due, (due.due_ms - now_ms) / 1000)
+            self._put_off(due, OVERFLOW_S)
         else:
             self._in_hand.add(due.id)
             destination.waiting_count += 1

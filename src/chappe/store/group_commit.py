@@ -92,7 +92,11 @@ class GroupCommit:
             self._stopping.wait(GATHER_S)
             self._wake.clear()
             while self._waiting:
-                settled = self._round()
+                try:
+                    settled = self._round()
+                except BaseException as error:  # a mistake of ours: nothing can be acknowledged without this thread
+                    self._stop_for_good(StoreBroken(f"the writer broke: {type(error).__name__}"))
+                    raise
                 self._loop.call_soon_threadsafe(settle, settled)
             if self._is_stopping:
                 return

@@ -10,8 +10,13 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 metadata = MetaData()
 
 
+# SQLite keeps a row under its key itself only where that is an INTEGER; for a BIGINT it keeps a second tree.
+KEY = BigInteger().with_variant(Integer(), "sqlite")
+
+
 def identifier(name: str, *, primary_key: bool = False) -> Column[int]:
-    return Column(name, BigInteger, primary_key=primary_key, nullable=False, autoincrement=False)
+    kind = KEY if primary_key else BigInteger()
+    return Column(name, kind, primary_key=primary_key, nullable=False, autoincrement=False)
 
 
 def number(name: str, default: int | None = None) -> Column[int]:

@@ -156,10 +156,9 @@ def nodes() -> None:
 
 
 def number(name: str, *, default: int | None = None, primary_key: bool = False) -> Column[Any]:
+    kind = BigInteger().with_variant(Integer(), "sqlite") if primary_key else BigInteger()
     fallback = None if default is None else str(default)
-    return Column(
-        name, BigInteger, primary_key=primary_key, nullable=False, autoincrement=False, server_default=fallback
-    )
+    return Column(name, kind, primary_key=primary_key, nullable=False, autoincrement=False, server_default=fallback)
 
 
 def words(name: str, *, default: str | None = None) -> Column[Any]:
