@@ -6,6 +6,7 @@ customer ◄─ outbound.py ◄─ gateway/callbacks.py ◄─ gateway/receipts.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import importlib.metadata
@@ -37,7 +38,7 @@ from chappe.gateway.front import Front
 from chappe.gateway.metrics import Metrics
 from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import ReceiptDesk
-from chappe.gateway.secrets import Sealer
+from chappe.gateway.secrets import Sealer, SealError
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
 from chappe.listeners.http import HttpListener
@@ -93,8 +94,7 @@ class App:
         self._random_bits = RandomBits()
         self._ids = IdMaker(self._random_bits)
         self._dialects = {dialect.name: dialect for dialect in DIALECTS}
-        self._tickers: list[asyncio.Task[None]] = []
-        self._lock: int | None = None
+        self._closing = contextlib.AsyncExitStack()  # how to stop what was started, the last first
 
     @property
     def http_port(self) -> int:
@@ -108,8 +108,13 @@ class App:
             await self._follow()
             self._start_rounds()
             await self._listen()
-        except StoreUnavailable as error:
-            raise StartError(f"database {self._database.url!r}: {error}; is it running and reachable?") from error
+        except BaseException as error:
+            await self._closing.aclose()
+            if isinstance(error, StoreUnavailable):
+                raise StartError(f"database {self._database.url!r}: {error}; is it running and reachable?") from error
+            if isinstance(error, StoreError | SealError):
+                raise StartError(str(error)) from error
+            raise
 
     def _start_store(self) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -119,15 +124,16 @@ class App:
         data = Path(settings.data)
         self._database = Database(settings.database_url)
         if self._database.file is not None:
-            self._database.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = lock(self._database.file.with_suffix(".lock"))
+            self._closing.callback(os.close, lock(self._database.file.with_suffix(".lock")))
         migrate(self._database)
         self._store = Store(self._database)
         self._store.on_broken(self._break)
         now_ms = self._clock.now_ms()
+        is_alone = self._database.file is not None  # nobody else gets past the lock
         doubtful_count = self._store.register(
-            self._ids.make(now_ms), f"{socket.gethostname()}:{os.getpid()}", now_ms, is_alone=self._lock is not None
+            self._ids.make(now_ms), f"{socket.gethostname()}:{os.getpid()}", now_ms, is_alone=is_alone
         )
+        self._closing.push_async_callback(asyncio.to_thread, self._close_store)
         if doubtful_count:
             log.warning("doubtful_after_crash", count=doubtful_count)
         self._sealer = Sealer.open(settings.secret_key, data if self._database.is_sqlite else None)
@@ -135,8 +141,8 @@ class App:
 
     def _build(self) -> None:
         store, clock, feed = self._store, self._clock, self.feed
-        networks = OPEN if self._is_demo else Networks.parse(self.settings.allowed_networks)
-        self._outbound = Outbound(networks, authorities_pem=self._authorities())
+        self._outbound = Outbound(self._networks(), authorities_pem=self._authorities())
+        self._closing.push_async_callback(self._outbound.close)
         self._directory = DirectoryHolder(self._sealer)
         self._callbacks = CallbackDesk(
             store=store,
@@ -147,9 +153,11 @@ class App:
             ids=IdMaker(self._random_bits),  # its own: it makes them in the writer's thread
             feed=feed,
         )
+        self._closing.push_async_callback(self._callbacks.drain, self._share(SHARE_CALLBACKS))
         store.set_plan(self._callbacks.plan)
         self._receipts = ReceiptDesk(store=store, clock=clock, feed=feed, announce=self._callbacks.announce)
         self._fleet = Fleet(self._make_dispatcher)
+        self._closing.push_async_callback(self._fleet.stop, self._share(SHARE_DISPATCH))
         intake = Intake(
             store=store,
             directory=lambda: self._directory.current,
@@ -158,8 +166,9 @@ class App:
             wake=self._fleet.wake,
             feed=feed,
         )
-        self._accounts = Accounts(lambda: self._directory.current, clock)
-        front = Front(self._accounts, intake, QueryDesk(store, clock))
+        accounts = Accounts(lambda: self._directory.current, clock)
+        self._closing.callback(accounts.close)
+        front = Front(accounts, intake, QueryDesk(store, clock))
         metrics = Metrics(store, feed, lambda: self._fleet.dispatchers, self._callbacks)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/healthz": health_page(self._is_well),
@@ -204,7 +213,8 @@ class App:
             ("expiry", EXPIRE_S, self._expire),
             ("lease", RENEW_S, self._renew),
         )
-        self._tickers = [asyncio.create_task(tick(name, period_s, each)) for name, period_s, each in rounds]
+        tickers = [asyncio.create_task(tick(name, period_s, each)) for name, period_s, each in rounds]
+        self._closing.push_async_callback(end, tickers)
 
     async def _call_back(self) -> None:
         while await self._callbacks.run_once() == CLAIM_MAX:
@@ -232,6 +242,7 @@ class App:
                 f"cannot listen on {host}:{port}: {error.strerror or error}; stop what uses it, or choose another with "
                 f"--http HOST:PORT"
             ) from error
+        self._closing.push_async_callback(self._server.stop, self._share(SHARE_LISTEN))
 
     def _tls(self) -> ssl.SSLContext | None:
         certificate, key = self.settings.tls_certificate, self.settings.tls_key
@@ -243,6 +254,12 @@ class App:
             return server_context(Path(certificate), Path(key))
         except (OSError, ValueError) as error:
             raise StartError(f"certificate {certificate} with key {key}: {error}") from error
+
+    def _networks(self) -> Networks:
+        try:
+            return OPEN if self._is_demo else Networks.parse(self.settings.allowed_networks)
+        except ValueError as error:
+            raise StartError(f"allowed_networks: {error}") from error
 
     def _authorities(self) -> bytes:
         path = self.settings.ca_certificates
@@ -285,23 +302,19 @@ class App:
     async def stop(self) -> None:
         """Answer what was asked, hear what was sent, call back what is due, as far as the time reaches; the rest is in
         the tables."""
-        timeout_s = self.settings.shutdown_s
-        await self._server.stop(timeout_s * SHARE_LISTEN)
-        for ticker in self._tickers:
-            ticker.cancel()
-        await asyncio.gather(*self._tickers, return_exceptions=True)
-        await self._fleet.stop(timeout_s * SHARE_DISPATCH)
-        await self._callbacks.drain(timeout_s * SHARE_CALLBACKS)
-        await asyncio.to_thread(self._close_store)
-        await self._outbound.close()
-        self._accounts.close()
-        if self._lock is not None:
-            os.close(self._lock)
+        await self._closing.aclose()
+
+    def _share(self, share: float) -> float:
+        return self.settings.shutdown_s * share
 
     def _close_store(self) -> None:
         self._store.stop()
-        if not self.broken.is_set():
+        if self.broken.is_set():
+            return
+        try:
             self._store.leave(self._clock.now_ms())
+        except StoreError:  # the next start, or whoever sees our lease lapse, frees what we held
+            log.warning("lease_not_returned")
 
 
 class RandomBits:
@@ -324,7 +337,11 @@ class RandomBits:
 
 def lock(file: Path) -> int:
     """Hold the data folder for this process alone; the system lets go when it ends, however it ends."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"cannot use the data folder {file.parent}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -333,6 +350,12 @@ def lock(file: Path) -> int:
             f"another chappe serves {file.parent}; stop it, or choose another folder with --data"
         ) from None
     return descriptor
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def take_receipt(_request: HttpRequest) -> HttpResponse:

@@ -76,11 +76,13 @@ class Dispatcher:
 
     async def drain(self, timeout_s: float | None = None) -> None:
         """Wait for what is under way; what takes longer is given up: doubtful, once this node leaves."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=timeout_s)
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def run(self) -> None:
         """Rounds until stopped: at once while there is room and work, else on a wake-up or when the wait is over."""

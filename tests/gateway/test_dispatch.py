@@ -1,0 +1,421 @@
+"""Due messages to their carriers: window, throughput and pauses; and what follows each verdict, or none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chappe.core.centre import Accepted, Refusal, Refused, Uncertain
+from chappe.core.model import Priority, Report, State
+from chappe.gateway.dispatch import DETAIL_MAX
+from chappe.gateway.feed import Step
+from chappe.store.database import StoreUnavailable
+from gateway.middle import YES, Middle, ScriptedCarrier, play
+
+PRICE = 10_000
+NUMBER = "447700900123"
+SLOW = Refused(Refusal.THROTTLED)
+GONE = Refused(Refusal.UNREACHABLE)
+
+
+def world(*, window: int = 32, throughput: float = 0, uncertain: str = "hold", carriers: str = '"first"') -> str:
+    return f"""
+[[carrier]]
+name = "first"
+kind = "simulated"
+window = {window}
+throughput = {throughput}
+uncertain = "{uncertain}"
+
+[[carrier]]
+name = "second"
+kind = "simulated"
+
+[[route]]
+prefix = ""
+carriers = [{carriers}]
+price = "0.0100"
+
+[[account]]
+name = "alice"
+password = "p"
+balance = "100.00"
+"""
+
+
+BOTH = '"first", "second"'
+SCRIPTS = ("first", "second")
+
+
+def first_of(middle: Middle) -> ScriptedCarrier:
+    return middle.scripts["first"]
+
+
+def references(carrier: ScriptedCarrier) -> list[str]:
+    return [submission.reference for submission in carrier.asked]
+
+
+# Pace
+
+
+def test_the_window_is_never_exceeded(tmp_path: Path) -> None:
+    """No more submissions are unanswered at once than the window says, and each answer makes room for one."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(20)))
+        assert len(first.waiting) == 3
+        for answered in range(1, 18):
+            first.answer()
+            await middle.settle()
+            assert len(first.asked) == 3 + answered
+        first.answer(count=3)
+        await middle.settle()
+        assert first.waiting_max == 3
+        assert middle.states() == ["sent"] * 20
+        assert middle.money() == (20 * PRICE, 0)
+
+    play(tmp_path, script, world(window=3), SCRIPTS)
+
+
+def test_throughput_is_respected(tmp_path: Path) -> None:
+    """Five a second are five a second, however many wait and however fast the carrier answers."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.always = YES
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(30)))
+        assert len(first.asked) == 1
+        for second in range(1, 6):
+            await middle.pass_time(1, step_s=0.05)
+            assert 4 * second <= len(first.asked) <= 5 * second + 1
+        await middle.pass_time(4, step_s=0.1)
+        assert middle.states() == ["sent"] * 30
+
+    play(tmp_path, script, world(throughput=5), SCRIPTS)
+
+
+def test_throttling_slows_the_whole_link(tmp_path: Path) -> None:
+    """A carrier that says "too fast" hears nothing, of no message, until its pause is over; then all arrive."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.verdicts = [Refused(Refusal.THROTTLED, retry_after_s=7.0)]
+        first.always = YES
+        await middle.submit(NUMBER)
+        await middle.submit(NUMBER)
+        assert len(first.asked) == 1
+        await middle.pass_time(6.5)
+        assert len(first.asked) == 1
+        await middle.pass_time(2)
+        assert middle.states() == ["sent", "sent"]
+        assert middle.money() == (2 * PRICE, 0)
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_urgent_ones_do_not_wait_behind_bulk(tmp_path: Path) -> None:
+    """With the window full, the next to leave is the most urgent, then the oldest."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        await middle.submit("447700900000")
+        for number, priority in (("1", Priority.BULK), ("2", Priority.NORMAL), ("3", Priority.URGENT)):
+            await middle.submit(f"44770090000{number}", priority=priority)
+        for _ in range(4):
+            first.answer()
+            await middle.settle()
+        assert [submission.recipients[0][-1] for submission in first.asked] == ["0", "3", "2", "1"]
+
+    play(tmp_path, script, world(window=1), SCRIPTS)
+
+
+def test_a_scheduled_message_leaves_when_it_is_due(tmp_path: Path) -> None:
+    """Not before its time, and within a second of it."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.always = YES
+        await middle.submit(NUMBER, scheduled_ms=middle.time.now_ms() + 3600_000)
+        await middle.pass_time(3599, step_s=600)
+        assert (first.asked, middle.states()) == ([], ["scheduled"])
+        await middle.pass_time(2)
+        assert middle.states() == ["sent"]
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_sending_is_written_before_bytes_leave(tmp_path: Path) -> None:
+    """When the carrier is asked, the row already says `sending`, attempt 1; it leaves with our id as reference."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        await middle.submit(NUMBER, text="Привет")
+        row = middle.message()
+        assert (row["state"], row["attempt"]) == ("sending", 1)
+        [submission] = first.asked
+        assert (submission.recipients, submission.text, submission.originator) == ((NUMBER,), "Привет", "ACME")
+        assert submission.reference == str(row["id"])
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+# Verdicts
+
+FINAL_REFUSALS = [Refusal.BAD_RECIPIENT, Refusal.EMPTY_TEXT, Refusal.NOT_FOUND]
+REROUTED = [Refusal.FORBIDDEN, Refusal.NO_ROUTE, Refusal.BAD_ORIGINATOR, Refusal.UNSUPPORTED, Refusal.BAD_REQUEST]
+OUR_TROUBLE = [Refusal.UNAUTHORISED, Refusal.NO_FUNDS, Refusal.OVERLOADED, Refusal.UNREACHABLE, Refusal.INTERNAL]
+
+
+@pytest.mark.parametrize("reason", FINAL_REFUSALS)
+def test_a_final_refusal_gives_the_money_back(tmp_path: Path, reason: Refusal) -> None:
+    """What no carrier could take is rejected at once, without asking another, and costs nothing."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle).always = Refused(reason, "their words")
+        await middle.submit(NUMBER)
+        assert middle.states() == ["rejected"]
+        assert middle.message()["detail"] == f"{reason}: their words"
+        assert middle.scripts["second"].asked == []
+        assert middle.money() == (0, 0)
+
+    play(tmp_path, script, world(carriers=BOTH), SCRIPTS)
+
+
+@pytest.mark.parametrize("reason", [*REROUTED, *OUR_TROUBLE])
+def test_what_another_carrier_may_take_goes_there_at_once(tmp_path: Path, reason: Refusal) -> None:
+    """A refusal that is about this carrier moves the message to the backup without waiting; it is charged once."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle).always = Refused(reason)
+        middle.scripts["second"].always = YES
+        await middle.submit(NUMBER)
+        assert middle.states() == ["sent"]
+        assert (len(first_of(middle).asked), len(middle.scripts["second"].asked)) == (1, 1)
+        assert middle.money() == (PRICE, 0)
+        assert middle.feed.counts[Step.REROUTED, "first"] == 1
+        told = await middle.told("second", f"second-{middle.message()['id']}", State.DELIVERED)
+        assert told.state is State.DELIVERED
+
+    play(tmp_path, script, world(carriers=BOTH), SCRIPTS)
+
+
+@pytest.mark.parametrize("reason", REROUTED)
+def test_refused_by_all_is_rejected(tmp_path: Path, reason: Refusal) -> None:
+    """When the last carrier refuses a message it is rejected, and the money goes back."""
+
+    async def script(middle: Middle) -> None:
+        for carrier in middle.scripts.values():
+            carrier.always = Refused(reason)
+        await middle.submit(NUMBER)
+        assert middle.states() == ["rejected"]
+        assert middle.money() == (0, 0)
+
+    play(tmp_path, script, world(carriers=BOTH), SCRIPTS)
+
+
+def test_our_trouble_is_tried_again_until_the_validity_ends(tmp_path: Path) -> None:
+    """A message waits longer and longer between tries, then expires with its money back; no storm of tries."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle).always = GONE
+        await middle.submit(NUMBER, validity_s=3600)
+        await middle.pass_time(3200, step_s=5)
+        assert middle.states() == ["queued"]
+        tries = len(first_of(middle).asked)
+        assert 12 <= tries <= 25
+        await middle.pass_time(400, step_s=5)
+        assert middle.states() == ["expired"]
+        assert middle.money() == (0, 0)
+        await middle.pass_time(600, step_s=60)
+        assert len(first_of(middle).asked) <= tries + 2
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_it_arrives_when_the_carrier_is_back(tmp_path: Path) -> None:
+    """Twenty messages outlive ten minutes without a carrier and are all sent once."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.always = GONE
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(20)))
+        await middle.pass_time(600, step_s=2)
+        assert set(middle.states()) == {"queued"}
+        first.always = YES
+        await middle.pass_time(400, step_s=2)
+        assert middle.states() == ["sent"] * 20
+        assert middle.money() == (20 * PRICE, 0)
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_a_link_that_is_down_passes_its_messages_on(tmp_path: Path) -> None:
+    """New messages for a carrier that is down leave through the backup without being offered to it."""
+
+    async def script(middle: Middle) -> None:
+        first, second = first_of(middle), middle.scripts["second"]
+        first.always, second.always = GONE, YES
+        for _ in range(12):
+            await middle.submit(NUMBER)
+            await middle.pass_time(4, step_s=1)
+        assert middle.dispatcher("first").link.is_down
+        asked = len(first.asked)
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(50)))
+        assert set(middle.states()) == {"sent"}
+        assert len(first.asked) - asked <= 1
+        assert middle.money() == (62 * PRICE, 0)
+
+    play(tmp_path, script, world(carriers=BOTH), SCRIPTS)
+
+
+# Doubt
+
+
+def report(state: State) -> Report:
+    return Report(
+        id=0,
+        submission_id=0,
+        reference="their-1",
+        originator="ACME",
+        recipient=NUMBER,
+        state=state,
+        segments=1,
+        price_micros=0,
+    )
+
+
+# The policy, what the carrier knows when asked, and after two minutes: the state, tries, spent, reserved.
+DOUBTS: list[tuple[str, Any, str, int, int, int]] = [
+    ("hold", None, "sending", 1, 0, PRICE),
+    ("fail", None, "undeliverable", 1, 0, 0),
+    ("resend", None, "sending", 4, 0, PRICE),
+    ("query", report(State.SENT), "sent", 1, PRICE, 0),
+    ("query", report(State.DELIVERED), "delivered", 1, PRICE, 0),
+    ("query", report(State.QUEUED), "sent", 1, PRICE, 0),
+    ("query", Uncertain("no answer"), "sending", 1, 0, PRICE),
+    ("query", Refused(Refusal.UNREACHABLE), "sending", 1, 0, PRICE),
+]
+
+
+@pytest.mark.parametrize("is_broken", [False, True], ids=["uncertain", "broken"])
+@pytest.mark.parametrize("policy, known, state, tries, spent, reserved", DOUBTS)
+def test_a_doubtful_message_follows_its_carriers_policy(
+    tmp_path: Path,
+    policy: str,
+    known: Any,
+    state: str,
+    tries: int,
+    spent: int,
+    reserved: int,
+    is_broken: bool,
+) -> None:
+    """Hold, query, resend (three times at most) or fail, for an answer that never came and for a carrier that broke."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.verdicts = [RuntimeError("canary")] if is_broken else []
+        first.always, first.known = Uncertain("time-out"), known
+        await middle.submit(NUMBER)
+        await middle.pass_time(120)
+        assert middle.states() == [state]
+        assert len(first.asked) == tries
+        assert middle.money() == (spent, reserved)
+        assert bool(first.queried) == (policy == "query")
+        assert "canary" not in middle.message()["detail"]
+
+    play(tmp_path, script, world(uncertain=policy), SCRIPTS)
+
+
+def test_what_the_carrier_does_not_know_is_sent_again(tmp_path: Path) -> None:
+    """Under `query` a message the carrier never saw is submitted once more, under the same reference."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.verdicts, first.always = [Uncertain()], YES
+        await middle.submit(NUMBER)
+        await middle.pass_time(35)
+        assert middle.states() == ["sent"]
+        assert references(first) == [str(middle.message()["id"])] * 2
+        assert middle.money() == (PRICE, 0)
+
+    play(tmp_path, script, world(uncertain="query"), SCRIPTS)
+
+
+def test_a_doubtful_message_is_not_offered_to_another(tmp_path: Path) -> None:
+    """Uncertain never means reroute: the backup might send it a second time."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle).always = Uncertain()
+        await middle.submit(NUMBER)
+        await middle.pass_time(300, step_s=5)
+        assert middle.scripts["second"].asked == []
+
+    play(tmp_path, script, world(carriers=BOTH), SCRIPTS)
+
+
+def test_a_verdict_is_kept_while_the_database_is_away(tmp_path: Path) -> None:
+    """A verdict that cannot be written is written when the database is back; the carrier is not asked again."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        await middle.submit(NUMBER)
+
+        def lose() -> None:
+            raise StoreUnavailable("away")
+
+        middle.store._commits.before_commit = lose
+        first.answer()
+        for _ in range(20):
+            middle.time.now_s += 1
+            await middle.settle()
+        assert middle.states() == ["sending"]
+        middle.store._commits.before_commit = None
+        await middle.pass_time(3)
+        assert middle.states() == ["sent"]
+        assert len(first.asked) == 1
+        assert middle.money() == (PRICE, 0)
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_verdicts_that_cannot_be_written_stop_new_work(tmp_path: Path) -> None:
+    """With four windows of verdicts unwritten nothing more is claimed, so that memory has a limit."""
+
+    async def script(middle: Middle) -> None:
+        dispatcher = middle.dispatcher("first")
+        dispatcher._unrecorded.update(range(4 * 3))
+        assert dispatcher.room() == 3
+        dispatcher._unrecorded.add(99)
+        assert dispatcher.room() == 0
+
+    play(tmp_path, script, world(window=3), SCRIPTS)
+
+
+def test_a_long_winded_carrier_is_cut(tmp_path: Path) -> None:
+    """Of a carrier's own words no more than 200 characters are kept."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle).always = Refused(Refusal.BAD_RECIPIENT, "x" * 10_000)
+        await middle.submit(NUMBER)
+        assert len(middle.message()["detail"]) == DETAIL_MAX
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_a_stopped_dispatcher_finishes_and_claims_nothing(tmp_path: Path) -> None:
+    """After `stop` what is under way gets its verdict, and nothing else leaves."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        await middle.submit("447700900001", "447700900002")
+        dispatcher = middle.dispatcher("first")
+        dispatcher.stop()
+        first.answer()
+        await middle.settle()
+        assert sorted(middle.states()) == ["queued", "sent"]
+        assert len(first.asked) == 1
+        assert isinstance(await middle.submit(NUMBER), Accepted)
+        assert len(first.asked) == 1
+
+    play(tmp_path, script, world(window=1), SCRIPTS)

@@ -1,0 +1,97 @@
+"""How fast a link may go, told the time: the throughput bucket, and the link that backs off and comes back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chappe.core.centre import Accepted, Refusal, Refused, Uncertain, Verdict
+from chappe.gateway.pace import BURST_S, FAILURES_MAX, PAUSE_MAX_S, Link, Throughput
+
+WINDOW = 10
+YES = Accepted(())
+NO = Refused(Refusal.BAD_RECIPIENT)
+SLOW = Refused(Refusal.THROTTLED)
+GONE = Refused(Refusal.UNREACHABLE)
+SILENCE = Uncertain()
+
+
+def test_without_a_cap_everything_may_go() -> None:
+    """A throughput of 0 limits nothing."""
+    free = Throughput(0, 0.0)
+    free.spend(1_000_000)
+    assert free.allowance(0.0) is None
+    assert free.wait_s() == 0.0
+
+
+def test_a_slow_link_sends_one_at_a_time() -> None:
+    """Two a second means one now, the next half a second later, also after a long rest."""
+    slow = Throughput(2, 100.0)
+    assert slow.allowance(100.0) == 1
+    slow.spend(1)
+    assert slow.allowance(100.4) == 0
+    assert slow.wait_s() == pytest.approx(0.1)
+    assert slow.allowance(100.5) == 1
+    assert slow.allowance(999.0) == 1
+
+
+@given(
+    per_s=st.floats(0.1, 1000),
+    steps=st.lists(st.tuples(st.floats(0, 2), st.integers(0, 500)), max_size=60),
+)
+def test_no_more_leaves_than_the_cap_allows(per_s: float, steps: list[tuple[float, int]]) -> None:
+    """Whatever is asked for and when, over any time no more goes than its share and one burst."""
+    cap, now_s, sent_count = Throughput(per_s, 0.0), 0.0, 0
+    for passed_s, wanted in steps:
+        now_s += passed_s
+        allowed = cap.allowance(now_s)
+        assert allowed is not None
+        taken = min(wanted, max(0, allowed))
+        cap.spend(taken)
+        sent_count += taken
+        assert sent_count <= now_s * per_s + max(1.0, per_s * BURST_S) + 1e-6
+
+
+# A link hears verdicts at certain seconds; then, at the last second, this many may be under way.
+STORIES: list[tuple[str, list[tuple[float, Verdict]], float, int]] = [
+    ("a fresh link has its window", [], 0, WINDOW),
+    ("a refusal of one message says that the link works", [(0, NO)] * 20, 0, WINDOW),
+    ("trouble pauses it", [(0, SLOW)], 0.9, 0),
+    ("one second the first time", [(0, SLOW)], 1, WINDOW),
+    ("two the second time", [(0, SLOW), (1, SLOW)], 2.9, 0),
+    ("and no longer", [(0, SLOW), (1, SLOW)], 3, WINDOW),
+    ("as long as the carrier asks", [(0, Refused(Refusal.THROTTLED, retry_after_s=30))], 29.9, 0),
+    ("but a minute at most", [(0, Refused(Refusal.THROTTLED, retry_after_s=3600))], PAUSE_MAX_S, WINDOW),
+    ("what left before the pause does not lengthen it", [(0, SLOW)] * 30, 1, WINDOW),
+    ("success forgets all trouble", [(0, SLOW), (1, SLOW), (3, YES), (3, SLOW)], 4, WINDOW),
+    ("success ends the pause", [(0, SLOW), (0.5, YES)], 0.5, WINDOW),
+    ("no answer to one may be bad luck", [(0, SILENCE)], 0, WINDOW),
+    ("nor to four", [(0, SILENCE)] * 4, 0, WINDOW),
+    ("five without an answer are trouble", [(0, SILENCE)] * 5, 0, 0),
+    ("then one may try", [(0, SILENCE)] * 5, 16, 1),
+    ("five times trouble: down", [(second, GONE) for second in (0, 1, 3, 7, 15)], 30.9, 0),
+    ("down: one may try", [(second, GONE) for second in (0, 1, 3, 7, 15)], 31, 1),
+    ("and brings it back", [*((second, GONE) for second in (0, 1, 3, 7, 15)), (31, YES)], 31, WINDOW),
+]
+
+
+@pytest.mark.parametrize("name, heard, now_s, allowed", STORIES, ids=[story[0] for story in STORIES])
+def test_a_link_backs_off_and_comes_back(
+    name: str, heard: list[tuple[float, Verdict]], now_s: float, allowed: int
+) -> None:
+    """Trouble pauses a link, longer each time; after five times it is down until one message gets through."""
+    link = Link()
+    for second, verdict in heard:
+        link.hear(verdict, second)
+    assert link.allowance(WINDOW, now_s) == allowed
+    assert (link.wait_s(now_s) > 0) == (allowed == 0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.sampled_from([YES, NO, SLOW, GONE, SILENCE])), max_size=80))
+def test_a_pause_always_ends(heard: list[tuple[float, Verdict]]) -> None:
+    """Whatever a link hears, a minute later at least one message may try."""
+    link, now_s = Link(), 0.0
+    for passed_s, verdict in heard:
+        now_s += passed_s
+        link.hear(verdict, now_s)
+    assert link.wait_s(now_s) <= PAUSE_MAX_S
+    assert link.allowance(WINDOW, now_s + PAUSE_MAX_S) == (1 if link.failures >= FAILURES_MAX else WINDOW)
