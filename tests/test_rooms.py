@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.logs": frozenset({"chappe.sms"}),
     "chappe.clock": frozenset(),
     "chappe.networks": frozenset(),
-    "chappe.http_connection": frozenset({"chappe.dialects.base"}),
+    "chappe.burst": frozenset(),
+    "chappe.http_connection": frozenset({"chappe.dialects.base", "chappe.burst"}),
     "chappe.outbound": frozenset({"chappe.networks", "chappe.http_connection", "chappe.dialects.base", "chappe.clock"}),
     "chappe.client": frozenset({"chappe.dialects", "chappe.core", "chappe.sms", "chappe.outbound", "chappe.networks"}),
     "chappe.sms": frozenset(),
@@ -37,7 +38,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.store": frozenset({"chappe.core"}),
     "chappe.gateway": frozenset({"chappe.core", "chappe.sms", "chappe.store", "chappe.dialects.base", "chappe.clock"}),
     "chappe.carriers": frozenset({"chappe.core", "chappe.dialects", "chappe.smpp", "chappe.outbound", "chappe.clock"}),
-    "chappe.listeners": frozenset({"chappe.core", "chappe.dialects", "chappe.smpp", "chappe.gateway", "chappe.clock"}),
+    "chappe.listeners": frozenset(
+        {"chappe.core", "chappe.dialects", "chappe.smpp", "chappe.gateway", "chappe.clock", "chappe.burst"}
+    ),
 }
 
 # The pure rooms: which packages of others they may import. Of the standard library, all but INPUT_OUTPUT.

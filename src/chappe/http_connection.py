@@ -28,6 +28,7 @@ from typing import cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from msgspec import Struct
 
+from chappe.burst import Burst
 from chappe.dialects.base import Failure, HttpResponse, Reply
 
 HEADERS_MAX = 100  # headers of one answer
@@ -169,6 +170,7 @@ class Register:
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
+        self.burst = Burst()
         self.is_closed = False
 
     def add(self, connection: "Connection") -> None:
@@ -227,7 +229,7 @@ class Connection(Protocol):
         self.deadline_s = deadline_s
         if self.timer is None or self.timer_s > deadline_s:
             self.set_timer()
-        self.transport.write(message)
+        self.pool.register.burst.put(self.transport, message)
         return self.waiting
 
     # The timer of an answered request is left alone: it wakes up once, finds a later deadline, and is set to that. So

@@ -39,6 +39,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from chappe.burst import Burst
+
 BLANK_LINE: Final = b"\r\n\r\n"
 TLS_HANDSHAKE_RECORD: Final = 0x16
 NEVER: Final = math.inf
@@ -104,6 +106,7 @@ class FrontState(ServerState):
         super().__init__()
         self.limits = limits
         self.ssl_context = ssl_context
+        self.burst = Burst()
         self.connections_by_address: Counter[str] = Counter()
         self.is_stopping = False
         self.is_empty = asyncio.Event()
@@ -359,7 +362,7 @@ class FrontProtocol(HttpToolsProtocol):
             if self._body_left > self._limits.body_bytes_max:
                 raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         super().on_headers_complete()
-        self.cycle.transport = Cork(self.transport)  # type: ignore[assignment]
+        self.cycle.transport = Cork(self.transport, self.server_state.burst)  # type: ignore[assignment]
         self._phase = BODY
         if self.server_state.is_stopping:
             self.cycle.keep_alive = False
@@ -471,6 +474,7 @@ class FrontProtocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         """Close, and cut when the client does not let us."""
+        self.server_state.burst.flush()
         self._phase = CLOSING
         self._partial_head.clear()
         self._held = b""
@@ -482,6 +486,7 @@ class FrontProtocol(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer in plain text and close. Late bytes are dropped for a moment, or a reset would eat the answer."""
         self.logger.debug("request refused with %d", status)
+        self.server_state.burst.flush()
         cycle = self.cycle
         is_cycle_open = cycle is not None and not cycle.response_complete
         if is_cycle_open:
@@ -523,10 +528,14 @@ INTERIM = b"HTTP/1.1 100 "
 
 
 class Cork:
-    """A transport that holds the head of an answer back until its body comes: one write and one packet, not two."""
+    """A transport that holds the head of an answer back until its body comes: one write and one packet, not two.
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    What is whole goes into the server's burst.
+    """
+
+    def __init__(self, transport: asyncio.Transport, burst: Burst) -> None:
         self._transport = transport
+        self._burst = burst
         self._head = b""
         self._is_begun = False
 
@@ -538,7 +547,7 @@ class Cork:
             return
         if self._head:
             octets, self._head = self._head + octets, b""
-        self._transport.write(octets)
+        self._burst.put(self._transport, octets)
 
     def flush(self) -> None:
         """Send a head that no body followed."""
@@ -547,6 +556,7 @@ class Cork:
 
     def close(self) -> None:
         self.flush()
+        self._burst.flush()
         self._transport.close()
 
     def is_closing(self) -> bool:
