@@ -86,7 +86,7 @@ class Gateway:
         """Configure; the path of each carrier's receipts."""
         file = self._folder / "gateway.toml"
         file.write_text(GATEWAY_FILE.format(carrier=carrier_origin, customer=customer_origin))
-        process = await self._run("apply", str(file))
+        process = await self._run(COMMAND, "apply", str(file))
         assert await process.wait() == 0, self.log
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
             rows = connection.execute("SELECT name, settings FROM carrier").fetchall()
@@ -94,7 +94,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Start a process; `wait_until_up` waits for it."""
-        self._process = await self._run("serve", "--http", "127.0.0.1:0")
+        self._process = await self._run(self._command, "serve", "--http", "127.0.0.1:0")
 
     async def wait_until_up(self) -> None:
         assert self._process is not None
@@ -140,10 +140,10 @@ class Gateway:
         """The end of what the processes wrote about themselves."""
         return (self._folder / "log").read_text()[-5_000:]
 
-    async def _run(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def _run(self, command: Sequence[str], *arguments: str) -> asyncio.subprocess.Process:
         with (self._folder / "log").open("a") as log:
             return await asyncio.create_subprocess_exec(
-                *self._command,
+                *command,
                 *arguments,
                 "--data",
                 str(self.data),

@@ -38,10 +38,11 @@ class Trial:
         self.carrier = Carrier(self.gateway, seed)
         self.applications = Applications(self.gateway)
         self.stops_s: list[float] = []
+        self.configured: dict[str, bytes] = {}  # the database before the first life
         self._folder = folder
         self._random = random.Random(seed)
         self._ends_count = ends_count
-        self._per_life = wanted_count / (ends_count * (1 - START_SHARE - FIRST_WORDS_SHARE) or 1)
+        self._per_life = wanted_count / max(1.0, ends_count * (1 - START_SHARE - FIRST_WORDS_SHARE))
         self._wanted_count = wanted_count
         self._doubts: Counter[str] = Counter()
         self._doubts_at_kills: list[int] = []
@@ -75,6 +76,7 @@ class Trial:
         async with Server(self.carrier.answer) as south, Server(self.applications.take_receipt) as customer:
             paths = await self.gateway.apply(south.origin, customer.origin)
             self.carrier.receipt_paths = {SMSFOX_PATH: paths[HOLDER], PROOVL_PATH: paths[RESENDER]}
+            self.configured = {self.gateway.database.name: self.gateway.database.read_bytes()}
             self._sending = asyncio.create_task(self.applications.send())
             reporting = asyncio.create_task(self.carrier.report())
             try:
