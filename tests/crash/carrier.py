@@ -26,12 +26,13 @@ Receipt = tuple[str, dict[str, str]]  # the carrier's API path, the fields
 
 
 class Carrier:
-    def __init__(self, gateway: Gateway, seed: int) -> None:
+    def __init__(self, gateway: Gateway, seed: int, silent_share: float) -> None:
         self.copies: Counter[str] = Counter()  # by recipient: how often it was sent to
         self.paths: dict[str, set[str]] = defaultdict(set)  # by recipient: over which of the two APIs
         self.unanswered: Counter[str] = Counter()  # by recipient: how often no answer was given on purpose
         self.receipt_paths: dict[str, str] = {}  # at the gateway, by API path
         self._gateway = gateway
+        self._silent_share = silent_share
         self._random = random.Random(seed)
         self._ids = itertools.count(1)
         self._receipts: asyncio.Queue[Receipt] = asyncio.Queue()
@@ -54,15 +55,15 @@ class Carrier:
         fate = self._random.random()
         word = WORDS[path][is_undeliverable(recipient)]
         receipt = {"id": reference, "status": word, "phone": recipient, "token": CARRIER_PASSWORD}
-        if fate < SILENT_SHARE:
+        if fate < self._silent_share:
             self.unanswered[recipient] += 1
             self._call_back(path, receipt)
             return None
-        if fate < SILENT_SHARE + EARLY_RECEIPT_SHARE:
+        if fate < self._silent_share + EARLY_RECEIPT_SHARE:
             self._call_back(path, receipt)
             await asyncio.sleep(self._random.uniform(0, LATE_MAX_S))
             return 200, accepted
-        if fate < SILENT_SHARE + EARLY_RECEIPT_SHARE + LATE_SHARE:
+        if fate < self._silent_share + EARLY_RECEIPT_SHARE + LATE_SHARE:
             await asyncio.sleep(self._random.uniform(0, LATE_MAX_S))
         self._call_back(path, receipt)
         return 200, accepted

@@ -44,6 +44,7 @@ def test_stop_keeps_every_promise_and_answers_everybody(tmp_path: Path) -> None:
     assert comparison.contradictions(journals) == []
     assert journals.applications.unanswered == set()
     assert journals.doubts_at_kills == [0] * STOPS
+    assert max(journals.carrier.copies.values()) == 1
     assert max(trial.stops_s) <= STOP_MAX_S
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import uvloop
 
 from crash.applications import Applications
-from crash.carrier import PROOVL_PATH, SMSFOX_PATH, Carrier
+from crash.carrier import PROOVL_PATH, SILENT_SHARE, SMSFOX_PATH, Carrier
 from crash.comparison import Journals, has_open, read_journals, read_under_way
 from crash.gateway import COMMAND, HOLDER, RESENDER, Gateway
 from crash.wire import Server
@@ -33,9 +33,18 @@ STOP_MAX_S = 10.0  # R17: how long a graceful stop may take
 class Trial:
     """`wanted_count` messages are accepted over `ends_count` lives and one more in which everything comes to rest."""
 
-    def __init__(self, folder: Path, *, seed: int, ends_count: int, wanted_count: int, command: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        ends_count: int,
+        wanted_count: int,
+        command: Sequence[str],
+        silent_share: float,
+    ) -> None:
         self.gateway = Gateway(folder, command)
-        self.carrier = Carrier(self.gateway, seed)
+        self.carrier = Carrier(self.gateway, seed, silent_share)
         self.applications = Applications(self.gateway)
         self.stops_s: list[float] = []
         self.configured: dict[str, bytes] = {}  # the database before the first life
@@ -141,11 +150,19 @@ def run(
     command: Sequence[str] = COMMAND,
     end: signal.Signals = signal.SIGKILL,
 ) -> tuple[Trial, Journals]:
-    """One trial in an event loop of its own."""
+    """One trial in an event loop of its own. Under SIGTERM the carrier answers everybody: nothing excuses a double."""
+    is_crash = end is signal.SIGKILL
 
     async def attempt() -> tuple[Trial, Journals]:
-        trial = Trial(folder, seed=seed, ends_count=ends_count, wanted_count=wanted_count, command=command)
-        return trial, await (trial.crash() if end is signal.SIGKILL else trial.stop_gracefully())
+        trial = Trial(
+            folder,
+            seed=seed,
+            ends_count=ends_count,
+            wanted_count=wanted_count,
+            command=command,
+            silent_share=SILENT_SHARE if is_crash else 0.0,
+        )
+        return trial, await (trial.crash() if is_crash else trial.stop_gracefully())
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(attempt())

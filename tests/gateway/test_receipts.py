@@ -53,6 +53,30 @@ def test_what_receipts_lead_to(tmp_path: Path, reported: list[State], state: str
     play(tmp_path, script, WORLD, SCRIPTS)
 
 
+@pytest.mark.parametrize("is_early", [False, True], ids=["later", "before the doubt"])
+@pytest.mark.parametrize("names_ours, state, money", [(True, "delivered", (PRICE, 0)), (False, "sending", (0, PRICE))])
+def test_a_receipt_under_our_reference_settles_a_doubt(
+    tmp_path: Path, names_ours: bool, state: str, money: tuple[int, int], is_early: bool
+) -> None:
+    """Where receipts name what we sent along, one for a doubtful message proves it was taken; else it is parked."""
+
+    async def script(middle: Middle) -> None:
+        carrier = middle.scripts["sim"]
+        carrier.receipts_name_our_reference = names_ours
+        await middle.submit(NUMBER)
+        reference = carrier.asked[0].reference
+        if is_early:
+            await middle.told("sim", reference, State.DELIVERED)
+        carrier.answer(Uncertain("time-out"))
+        await middle.pass_time(2)
+        if not is_early:
+            await middle.told("sim", reference, State.DELIVERED)
+        assert middle.states() == [state]
+        assert middle.money() == money
+
+    play(tmp_path, script, WORLD, SCRIPTS)
+
+
 def test_an_early_receipt_is_parked_and_matched(tmp_path: Path) -> None:
     """A receipt that overtakes the carrier's answer is kept, shown, and found when the answer comes."""
 
