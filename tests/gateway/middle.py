@@ -178,7 +178,7 @@ class Middle:
         migrate(self.database)
         self.sealer = Sealer()
         self.configure(world)
-        self.ids = IdMaker(random.SystemRandom().getrandbits)
+        self.ids = IdMaker(random.Random(len(self.rows(schema.node))).getrandbits)  # another life, other ids
         self.feed = Feed()
         self.store = Store(self.database, has_threads=False)
         self.doubtful_count = self.store.register(self.ids.make(time.now_ms()), "test", time.now_ms(), is_alone=True)
