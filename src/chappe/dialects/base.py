@@ -245,18 +245,10 @@ def fields_of(request: HttpRequest) -> dict[bytes, bytes]:
 
 def urlencoded_fields(encoded: bytes) -> dict[bytes, bytes]:
     """`a=1&b=2` as a dict; a plus sign is a blank, a broken percent escape stays as it is."""
-    fields = {}
-    for pair in encoded.split(b"&", FIELDS_MAX)[:FIELDS_MAX]:
-        name, _, value = pair.partition(b"=")
-        if name:
-            fields[unquote_form(name)] = unquote_form(value)
-    return fields
-
-
-def unquote_form(value: bytes) -> bytes:
-    if b"+" in value:
-        value = value.replace(b"+", b" ")
-    return unquote_to_bytes(value) if b"%" in value else value
+    pairs = [pair.partition(b"=") for pair in encoded.replace(b"+", b" ").split(b"&", FIELDS_MAX)[:FIELDS_MAX]]
+    if b"%" in encoded:
+        return {unquote_to_bytes(name): unquote_to_bytes(value) for name, _, value in pairs if name}
+    return {name: value for name, _, value in pairs if name}
 
 
 def multipart_fields(body: bytes, content_type: bytes) -> dict[bytes, bytes]:
@@ -288,7 +280,11 @@ def parameter(header: bytes, name: bytes) -> bytes:
 
 def texts_of(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """Fields as text, for providers whose charset is the one of `text_of`; a missing field reads as an empty one."""
-    return defaultdict(str, {text_of(name): text_of(value) for name, value in fields.items()})
+    try:
+        texts = {name.decode(): value.decode() for name, value in fields.items()}
+    except UnicodeDecodeError:
+        texts = {text_of(name): text_of(value) for name, value in fields.items()}
+    return defaultdict(str, texts)
 
 
 def numbers_of(field: str, separators: str) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ Kind = type[BigInteger] | type[Text]
 JSONB_EACH_SINCE = (3, 51, 0)
 BUSY_TIMEOUT_S = 10
 SQLITE_CACHE_KIB = 16 * 1024
+CHECKPOINT_PAGES = 16_384  # 64 MiB of log: a page that changes in every round is carried over once in many rounds
 
 
 class StoreError(Exception):
@@ -176,6 +177,7 @@ class Database:
         def configure(connection: Any, _record: object) -> None:
             keep_log_ahead(connection)
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
             connection.execute("PRAGMA temp_store=MEMORY")
 
