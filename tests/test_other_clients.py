@@ -212,10 +212,8 @@ print join " ", split /;/, $answer->content;
 
 def test_perl(house: House) -> None:
     """LWP's form, with its TE and Connection headers, is understood, and its answer by LWP."""
-    has_lwp = (
-        shutil.which("perl") is not None and not subprocess.run(["perl", "-MLWP::UserAgent", "-e", "1"]).returncode
-    )
-    require("Perl with LWP", has_lwp)
+    has_perl = shutil.which("perl") is not None
+    require("Perl with LWP", has_perl and subprocess.run(["perl", "-MLWP::UserAgent", "-e", "1"]).returncode == 0)
     found = house.run("perl", "-", house.origin, script=PERL)
     assert found == f"Sent {house.last['id']} 1"
     check_kept(house)

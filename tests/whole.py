@@ -162,7 +162,7 @@ async def read_call(reader: asyncio.StreamReader) -> Call:
 async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
     """Look again and again, with a limit, until it is so: for what tells nobody that it happened."""
     async with asyncio.timeout(PATIENCE_S):
-        while not await look():
+        while not await look():  # noqa: ASYNC110
             await asyncio.sleep(LOOK_AGAIN_S)
 
 
