@@ -174,8 +174,7 @@ def test_what_follows_a_doubt(
 def test_every_move_is_permitted_and_settles_money_once(
     message: Message, verdict: Verdict, policy: UncertainPolicy
 ) -> None:
-    """Whatever a carrier says, the move is in the table, keeps the money exactly while the message may still be sent,
-    loses no carrier it may still need, and never comes due beyond the validity or in the past."""
+    """Whatever a carrier says, the move is permitted, the money fits it, no carrier is lost, it comes due in time."""
     move = after_verdict(message, verdict, policy, NOW_MS)
     assert move.state in MOVES[State.SENDING] | {State.SENDING}
     assert (move.money is Money.KEEP) == (move.state in {State.QUEUED, State.SENDING})
