@@ -335,6 +335,28 @@ def test_a_changed_configuration_is_followed(tmp_path: Path) -> None:
     run(story())
 
 
+@pytest.mark.parametrize("backup, state", [(', "sim"', "delivered"), ("", "rejected")])
+def test_what_waits_for_a_removed_carrier_goes_elsewhere(tmp_path: Path, backup: str, state: str) -> None:
+    """What waits for a carrier that is removed goes to its backup, or is rejected and given back."""
+    slow = '[[carrier]]\nname = "slow"\nkind = "simulated"\nthroughput = 0.001\n'
+    before = world().replace('carriers = ["sim"]', f'carriers = ["slow"{backup}]') + slow
+
+    async def story() -> None:
+        settings = settings_in(tmp_path)
+        async with serving(settings, before) as app:
+            sent = [(await ask(app.http_port, fox())).body for _ in range(2)]  # the first takes all of the throughput
+            assert sent == [b"01", b"01"]
+            await eventually(lambda: is_settled("delivered", "queued"))
+            await asyncio.to_thread(apply, settings, world())
+            await eventually(lambda: is_settled(*sorted(["delivered", state])))
+        audit(settings)
+
+    async def is_settled(*wanted: str) -> bool:
+        return sorted(states(settings_in(tmp_path))) == list(wanted)
+
+    run(story())
+
+
 def test_what_it_refuses_leaves_nothing(tmp_path: Path) -> None:
     """With the money at its end the next message is refused, and the figures stay as they are."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from chappe.carriers.http import HttpCarrier
+from chappe.carriers.removed import RemovedCarrier
 from chappe.carriers.simulated import SimulatedCarrier
 from chappe.clock import SystemClock
 from chappe.core.centre import MessageCentre
@@ -192,6 +193,8 @@ class App:
         )
 
     def _make_centre(self, carrier: Carrier) -> MessageCentre:
+        if not carrier.is_active:
+            return RemovedCarrier()
         if carrier.kind == SIMULATED:
 
             def emit(receipt: Receipt) -> None:

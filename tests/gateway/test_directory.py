@@ -91,9 +91,10 @@ def test_accounts_are_found_by_name_id_and_number() -> None:
 
 
 def test_carriers_are_found_by_id_and_callback_key() -> None:
-    """Active carriers are offered; those that ended are still found by their id and for their late receipts."""
+    """Every carrier is offered, those that ended as such; they are still found by id and for their late receipts."""
     directory = Directory(STORED, SEALER)
-    assert [one.name for one in directory.carriers] == ["fox", "plain"]
+    assert [one.name for one in directory.carriers if one.is_active] == ["fox", "plain"]
+    assert [one.name for one in directory.carriers if not one.is_active] == ["old"]
     assert directory.carrier(1) == directory.carrier_by_key("k1") == FOX
     old = directory.carrier_by_key("k2")
     assert old is not None

@@ -136,6 +136,7 @@ class Carrier(Struct, frozen=True, kw_only=True):
     throughput: float = 0.0  # messages per second, 0 = no cap
     uncertain: UncertainPolicy = UncertainPolicy.HOLD
     timeout_s: float = 30.0
+    is_active: bool = True  # False once it was removed: what still waits for it must go elsewhere
     callback_key: str = ""  # the unguessable part of the path under which its receipts arrive
     options: dict[str, str] = {}  # what only this kind understands
 

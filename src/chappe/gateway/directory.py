@@ -55,7 +55,7 @@ class Directory:
         self.password_hashes: Mapping[int, str] = {row.id: row.password_hash for row in stored.accounts}
         self.accounts_by_name = {row.name: self._accounts[row.id] for row in stored.accounts if row.is_active}
         self._owners = {number: one for one in self.accounts_by_name.values() for number in one.numbers}
-        self.carriers = tuple(self._carriers[row.id] for row in stored.carriers if row.is_active)
+        self.carriers = tuple(self._carriers.values())
         self._carriers_by_key = {one.callback_key: one for one in self._carriers.values() if one.callback_key}
         self.routing = RoutingTable(map(route_of, stored.routes))
         self._disabled_urls = stored.disabled_urls
@@ -88,7 +88,14 @@ def account_of(row: AccountRow, sealer: Sealer) -> Account:
 def carrier_of(row: CarrierRow, sealer: Sealer) -> Carrier:
     settings = msgspec.json.decode(row.settings, type=CarrierSettings)
     password = Secret(sealer.unseal(row.password_sealed))
-    return Carrier(id=row.id, name=row.name, kind=row.kind, password=password, **msgspec.structs.asdict(settings))
+    return Carrier(
+        id=row.id,
+        name=row.name,
+        kind=row.kind,
+        password=password,
+        is_active=bool(row.is_active),
+        **msgspec.structs.asdict(settings),
+    )
 
 
 def route_of(row: RouteRow) -> Route:

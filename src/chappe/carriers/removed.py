@@ -1,0 +1,25 @@
+"""A carrier that was removed: refuses what still waits for it, so that a backup gets it or the money goes back."""
+
+from chappe.core.centre import Balance, Cancelled, Refusal, Refused, Uncertain, Verdict
+from chappe.core.model import Report, Submission
+
+REMOVED = Refused(Refusal.NO_ROUTE, "the carrier was removed")
+
+
+class RemovedCarrier:
+    """Certain about all that was not sent yet. What was in doubt when it went stays so until its validity ends."""
+
+    finds_our_reference = False
+    receipts_name_our_reference = False
+
+    async def submit(self, submission: Submission) -> Verdict:
+        return REMOVED
+
+    async def query(self, reference: str, originator: str = "") -> Report | Refused | Uncertain:
+        return Uncertain(REMOVED.detail)
+
+    async def cancel(self, reference: str) -> Cancelled | Refused | Uncertain:
+        return REMOVED
+
+    async def balance(self) -> Balance | Refused | Uncertain:
+        return REMOVED
