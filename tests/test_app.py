@@ -335,9 +335,9 @@ def test_a_changed_configuration_is_followed(tmp_path: Path) -> None:
     run(story())
 
 
-@pytest.mark.parametrize("backup, state", [(', "sim"', "delivered"), ("", "rejected")])
+@pytest.mark.parametrize("backup, state", [(', "sim"', "delivered"), ("", "queued")])
 def test_what_waits_for_a_removed_carrier_goes_elsewhere(tmp_path: Path, backup: str, state: str) -> None:
-    """What waits for a carrier that is removed goes to its backup, or is rejected and given back."""
+    """What waits for a carrier that is removed goes to its backup, or waits on."""
     slow = '[[carrier]]\nname = "slow"\nkind = "simulated"\nthroughput = 0.001\n'
     before = world().replace('carriers = ["sim"]', f'carriers = ["slow"{backup}]') + slow
 

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Table, select
 
 from chappe.app import DIALECTS
+from chappe.carriers.removed import RemovedCarrier
 from chappe.carriers.simulated import SimulatedCarrier
 from chappe.core.centre import Accepted, MessageCentre, Outcome, Refusal, Refused, Ticket, Uncertain, Verdict
 from chappe.core.ids import IdMaker
@@ -229,6 +230,8 @@ class Middle:
         )
 
     def _make_centre(self, carrier: Carrier) -> MessageCentre:
+        if not carrier.is_active:
+            return RemovedCarrier()
         if carrier.name in self.scripts:
             return self.scripts[carrier.name]
 

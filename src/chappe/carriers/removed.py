@@ -1,9 +1,12 @@
-"""A carrier that was removed: refuses what still waits for it, so that a backup gets it or the money goes back."""
+"""A carrier that was removed: like one that is down for good, so that a backup gets what still waits for it.
+
+What has no backup waits on, until the carrier is configured again or the validity ends: an operator's slip loses nothing.
+"""
 
 from chappe.core.centre import Balance, Cancelled, Refusal, Refused, Uncertain, Verdict
 from chappe.core.model import Report, Submission
 
-REMOVED = Refused(Refusal.NO_ROUTE, "the carrier was removed")
+REMOVED = Refused(Refusal.UNREACHABLE, "the carrier was removed")
 
 
 class RemovedCarrier:

@@ -79,10 +79,15 @@ class Dispatcher:
         try:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=timeout_s)
-        finally:
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
+        self._give_up()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _give_up(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
 
     async def run(self) -> None:
         """Rounds until stopped: at once while there is room and work, else on a wake-up or when the wait is over."""
