@@ -382,6 +382,30 @@ def test_the_demo_keeps_what_it_is_told_to(start: Start, data: str) -> None:
         assert running.stop() == 0
 
 
+REFUSED = [
+    # what stands in GATEWAY, what is written instead, words of the message
+    (
+        'kind = "simulated"',
+        'kind = "smsfox"\nlogin = "a"\npassword = "b"\nuncertain = "query"',
+        "kind 'smsfox' does not",
+    ),
+    (
+        'kind = "simulated"',
+        'kind = "simulated"\nurl = "http://192.0.2.1:25/"',
+        "gateway.toml:5: carrier 'sim': url cannot",
+    ),
+    ('currency = "EUR"', 'receipt_url = "http://192.0.2.1.9/"', "receipt_url cannot be called: not a host"),
+]
+
+
+@pytest.mark.parametrize("right, wrong, words", REFUSED)
+def test_what_could_never_work_is_refused(right: str, wrong: str, words: str, data: str, tmp_path: Path) -> None:
+    """What a carrier cannot do, and where the outbound door never goes, is told when the file is applied."""
+    finished = run("apply", str(written(tmp_path, GATEWAY.replace(right, wrong))), "--data", data)
+    assert finished.returncode == 1
+    assert words in finished.stderr
+
+
 # The client from the shell
 
 

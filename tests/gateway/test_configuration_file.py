@@ -19,7 +19,12 @@ from chappe.store.figures import Figures, Funds
 from chappe.store.migrate import migrate
 from chappe.store.money import Ledger
 
-KNOWN = Known(kinds=frozenset({"simulated", "proovl", "smsfox"}), dialects=frozenset({"proovl", "smsfox"}))
+KNOWN = Known(
+    kinds=frozenset({"simulated", "proovl", "smsfox"}),
+    dialects=frozenset({"proovl", "smsfox"}),
+    unasked_kinds=frozenset({"proovl", "smsfox"}),
+    objection=lambda url: "forbidden port" if ":25/" in url else "",
+)
 SEALER = Sealer(Fernet.generate_key().decode())
 NOW_MS = 1_800_000_000_000
 
@@ -31,7 +36,7 @@ kind = "simulated"
 [[carrier]]
 name = "fox"
 kind = "smsfox"
-url = "https://me:hidden1@sms.example/en/api/?key=hidden2"
+url = "https://sms.example/en/api/?key=hidden2"
 login = "me"
 password = "hidden3"
 window = 5
@@ -110,7 +115,15 @@ MISTAKES = [
     ('login = "me"', "", 6, "login is missing: a carrier of kind 'smsfox' needs it"),
     ('password = "hidden3"', "", 6, "password is missing"),
     ('password = "hidden5"', "password = 12345", 31, "password must be a text of 1 to 256 characters in quotes"),
-    ('url = "https://me', 'url = "ftp://me', 9, "url must be a URL that begins with http:// or https://"),
+    ('url = "https://sms', 'url = "ftp://sms', 9, "url must be a URL that begins with http:// or https://"),
+    ('url = "https://sms', 'url = "https://[sms', 9, "url must be a URL that begins with http:// or https://"),
+    ('url = "https://sms', 'url = "https://me:hidden1@sms', 9, "url must name no user and no password"),
+    ("127.0.0.1:9000/receipt", "me@127.0.0.1:9000/receipt", 38, "receipt_url must name no user and no password"),
+    ("sms.example/", "sms.example:25/", 9, "url cannot be called: forbidden port"),
+    ("127.0.0.1:9000/receipt", "127.0.0.1:25/receipt", 38, "receipt_url cannot be called: forbidden port"),
+    ("127.0.0.1:9000/inbound", "127.0.0.1:25/inbound", 41, "inbound_url cannot be called: forbidden port"),
+    ('uncertain = "resend"', 'uncertain = "query"', 14, "kind 'smsfox' does not find a message by our reference"),
+    ('currency = "EUR"', 'curency = "EUR"', 32, "curency is no key of an account; did you mean 'currency'?"),
     ('options = { sender = "hidden4" }', "options = { sender = 4 }", 16, "options must be a text in quotes"),
     ('carriers = ["sim"]', 'carriers = ["simm"]', 26, "there is no carrier 'simm'; did you mean 'sim'?"),
     ('carriers = ["sim"]', 'carriers = ["other"]', 26, "there is no carrier 'other'; add it as a [[carrier]]"),
@@ -131,7 +144,7 @@ MISTAKES = [
     ('currency = "EUR"', 'currency = "euro"', 32, "currency must be three capital letters"),
     ('timezone = "Europe/Rome"', 'timezone = "Rome"', 35, "timezone 'Rome' is no time zone"),
     ('timezone = "Europe/Rome"', 'timezone = "../../etc/passwd"', 35, "is no time zone"),
-    ('"12345"]', '"447700900001"]', 37, "numbers names something twice"),
+    ('"12345"]', '"447700900001"]', 37, "numbers must not name the same thing twice"),
     ('"12345"]', '"no number"]', 37, "numbers 'no number' is no number with its country code, and no short code"),
     ('senders = ["ACME"]', 'senders = ["much too long a name"]', 36, "is no sender"),
     ('receipt_dialect = "proovl"', 'receipt_dialect = "prowl"', 40, "did you mean 'proovl'?"),
@@ -152,6 +165,19 @@ def test_a_mistake_is_named_with_its_line(right: str, wrong: str, line: int, wor
     assert complaint.startswith(f"gateway.toml:{line}: ")
     assert words in complaint
     assert "hidden" not in complaint
+
+
+def test_a_carrier_that_can_be_asked_may_be() -> None:
+    """Where the kind of a carrier finds our references, `query` is taken as it stands."""
+    right = FILE.replace('kind = "simulated"', 'kind = "simulated"\nuncertain = "query"')
+    assert parse(right, file_name="g", known=KNOWN).carriers[0].settings.uncertain is UncertainPolicy.QUERY
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n"])
+def test_an_empty_file_is_no_wish(text: str) -> None:
+    """A file without any entry is refused with what to write instead, for it would end every account."""
+    with pytest.raises(GatewayFileError, match=r"g:1: there is nothing in this file; .* write account = \[\]"):
+        parse(text, file_name="g", known=KNOWN)
 
 
 def test_a_number_belongs_to_one_account() -> None:
@@ -299,7 +325,7 @@ def test_a_new_balance_in_the_file_moves_no_money(database: Database) -> None:
 def test_what_vanishes_from_the_file_is_ended_and_may_return(database: Database) -> None:
     """A removed account is ended, not deleted; when it returns, it has its id and its balance, and no new credit."""
     run(database, FILE)
-    ended = run(database, "")
+    ended = run(database, "account = []")
     assert {one.action for one in ended.values()} == {Action.REMOVE}
     assert len(ended) == 5
     stored = load(database)

@@ -3,17 +3,21 @@
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import msgspec
 
 from chappe.app import DIALECTS, SIMULATED
+from chappe.carriers.http import HttpCarrier
+from chappe.carriers.simulated import SimulatedCarrier
 from chappe.cli.tables import plain_table, print_table
 from chappe.clock import SystemClock
 from chappe.gateway.configuration import Action, Change, apply, carrier_settings
 from chappe.gateway.gateway_file import GatewayFileError, Known
 from chappe.gateway.secrets import Sealer, SealError
 from chappe.listeners.http import CARRIER_PATH
+from chappe.outbound import DEFAULT_LIMITS, Unsent, destination_of
 from chappe.settings import Settings
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreError
@@ -21,7 +25,27 @@ from chappe.store.migrate import migrate
 from chappe.store.money import Ledger
 
 DIALECT_NAMES = frozenset(dialect.name for dialect in DIALECTS)
-KNOWN = Known(kinds=DIALECT_NAMES | {SIMULATED}, dialects=DIALECT_NAMES)
+IS_ASKED = {SIMULATED: SimulatedCarrier.finds_our_reference} | dict.fromkeys(
+    DIALECT_NAMES, HttpCarrier.finds_our_reference
+)
+
+
+def objection_to(url: str) -> str:
+    """What the outbound door has against a URL before any name is resolved: its host as written, or its port."""
+    parts = urlsplit(url)
+    try:
+        destination_of(f"{parts.scheme}://{parts.netloc}", DEFAULT_LIMITS)
+    except Unsent as unsent:
+        return str(unsent)
+    return ""
+
+
+KNOWN = Known(
+    kinds=frozenset(IS_ASKED),
+    dialects=DIALECT_NAMES,
+    unasked_kinds=frozenset(kind for kind, is_asked in IS_ASKED.items() if not is_asked),
+    objection=objection_to,
+)
 
 
 def apply_file(settings: Settings, file: Path, *, is_dry_run: bool) -> None:

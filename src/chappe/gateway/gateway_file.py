@@ -40,10 +40,12 @@ class GatewayFileError(Exception):
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """What this chappe can do: the kinds of carriers, and the dialects in which customers are called back."""
+    """What this chappe can do."""
 
-    kinds: frozenset[str]
-    dialects: frozenset[str]
+    kinds: frozenset[str]  # of carriers
+    dialects: frozenset[str]  # in which customers are called back
+    unasked_kinds: frozenset[str] = frozenset()  # of carriers that find no message by our reference
+    objection: Callable[[str], str] = lambda _url: ""  # why nobody can be reached there; empty where somebody might
 
 
 class AccountWish(Struct, frozen=True, kw_only=True):
@@ -156,10 +158,23 @@ def read_url(value: object) -> str:
         parts = urlsplit(url)
         is_web = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        is_web = False
+        raise ValueError("must be a URL that begins with http:// or https://") from None
+    if "@" in parts.netloc:
+        raise ValueError("must name no user and no password before its host: they would not be sent")
     if url and not (is_web and len(url) <= URL_MAX and url.isprintable() and " " not in url):
         raise ValueError("must be a URL that begins with http:// or https://")
     return url
+
+
+def url_without(objection: Callable[[str], str]) -> Callable[[object], str]:
+    def read_reachable_url(value: object) -> str:
+        url = read_url(value)
+        against = objection(url) if url else ""
+        if against:
+            raise ValueError(f"cannot be called: {against}")
+        return url
+
+    return read_reachable_url
 
 
 def read_prefix(value: object) -> str:
@@ -199,7 +214,7 @@ def list_of(read: Callable[[object], str]) -> Callable[[object], tuple[str, ...]
             raise ValueError(f'must be a list of at most {LIST_MAX} texts, such as ["a", "b"]')
         values = tuple(read(each) for each in value)
         if len(set(values)) < len(values):
-            raise ValueError("names something twice")
+            raise ValueError("must not name the same thing twice")
         return values
 
     return read_list
@@ -253,26 +268,29 @@ def account_keys(known: Known) -> dict[str, Key]:
         "timezone": Key(read_timezone),
         "senders": Key(list_of(read_sender)),
         "numbers": Key(list_of(read_number)),
-        "receipt_url": Key(read_url),
+        "receipt_url": Key(url_without(known.objection)),
         "receipt_method": Key(one_of(["GET", "POST"])),
         "receipt_dialect": Key(one_of(known.dialects)),
-        "inbound_url": Key(read_url),
+        "inbound_url": Key(url_without(known.objection)),
         "recipients_max": Key(number_in(1, RECIPIENTS_MAX, int)),
     }
 
 
-CARRIER_KEYS = {
-    "name": Key(read_name, is_required=True),
-    "kind": Key(read_text, is_required=True),
-    "url": Key(read_url),
-    "login": Key(read_text),
-    "password": Key(read_secret),
-    "window": Key(number_in(1, WINDOW_MAX, int)),
-    "throughput": Key(number_in(0, THROUGHPUT_MAX, float)),
-    "uncertain": Key(one_of(UncertainPolicy)),
-    "timeout_s": Key(number_in(TIMEOUT_MIN_S, TIMEOUT_MAX_S, float)),
-    "options": Key(read_options),
-}
+def carrier_keys(known: Known) -> dict[str, Key]:
+    return {
+        "name": Key(read_name, is_required=True),
+        "kind": Key(read_text, is_required=True),
+        "url": Key(url_without(known.objection)),
+        "login": Key(read_text),
+        "password": Key(read_secret),
+        "window": Key(number_in(1, WINDOW_MAX, int)),
+        "throughput": Key(number_in(0, THROUGHPUT_MAX, float)),
+        "uncertain": Key(one_of(UncertainPolicy)),
+        "timeout_s": Key(number_in(TIMEOUT_MIN_S, TIMEOUT_MAX_S, float)),
+        "options": Key(read_options),
+    }
+
+
 ROUTE_KEYS = {
     "prefix": Key(read_prefix, is_required=True),
     "service": Key(one_of(Service)),
@@ -303,6 +321,9 @@ class Reading:
         self._problems: list[tuple[int, str]] = []
 
     def file(self, tables: dict[str, Any]) -> GatewayFile:
+        if not tables:  # more likely the wrong file than the wish to end every account
+            words = "there is nothing in this file; to end every account, carrier and route write account = []"
+            self._complain(1, words)
         for name in tables:
             if name not in KINDS:
                 words = f"unknown entry {name!r}: a gateway file has [[carrier]], [[route]] and [[account]]"
@@ -344,8 +365,13 @@ class Reading:
             words = "is not in this version" if is_other else f"is no kind of carrier{suggestion(kind, choices)}"
             self._complain_of(place, "kind", f"{kind!r} {words}; there are {', '.join(choices)}")
             return None
-        values = self._values(place, table, CARRIER_KEYS)
+        values = self._values(place, table, carrier_keys(self._known))
         if values is None:
+            return None
+        if values.get("uncertain") == UncertainPolicy.QUERY and kind in self._known.unasked_kinds:
+            others = ", ".join(sorted(set(UncertainPolicy) - {UncertainPolicy.QUERY}))
+            words = f"'query' cannot be: kind {kind!r} does not find a message by our reference; write one of {others}"
+            self._complain_of(place, "uncertain", words)
             return None
         missing = [key for key in ("login", "password") if kind != SIMULATED and not values.get(key)]
         for key in missing:
@@ -368,9 +394,9 @@ class Reading:
         for name in values["carriers"]:
             if name not in carrier_names:
                 near = suggestion(name, [each for each in carrier_names if isinstance(each, str)])
-                self._complain_of(
-                    place, "carriers", f"there is no carrier {name!r}{near or '; add it as a [[carrier]]'}"
-                )
+                remedy = near or "; add it as a [[carrier]]"
+                words = f"must be carriers of this file: there is no carrier {name!r}{remedy}"
+                self._complain_of(place, "carriers", words)
         return RouteWish(
             prefix=values["prefix"],
             service=Service(values["service"]) if "service" in values else None,
@@ -396,7 +422,8 @@ class Reading:
         values = {}
         for name, value in table.items():
             if name not in keys:
-                self._complain_of(place, name, f"is no key of a {place.kind}{suggestion(name, keys)}")
+                article = "an" if place.kind == "account" else "a"
+                self._complain_of(place, name, f"is no key of {article} {place.kind}{suggestion(name, keys)}")
                 continue
             try:
                 values[name] = keys[name].read(value)
