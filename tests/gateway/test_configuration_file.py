@@ -322,6 +322,17 @@ def test_a_new_balance_in_the_file_moves_no_money(database: Database) -> None:
     assert funds(database) == before
 
 
+def test_an_account_keeps_its_currency(database: Database) -> None:
+    """Another currency for an account that was ever there is refused with its line, and nothing is changed."""
+    other = FILE.replace('"EUR"', '"USD"').replace("window = 5", "window = 6")
+    for earlier in (FILE, "account = []"):
+        run(database, earlier)
+        before = load(database)
+        with pytest.raises(GatewayFileError, match=r"g:32: account 'alice': currency is EUR .* make a new account"):
+            run(database, other)
+        assert load(database) == before
+
+
 def test_what_vanishes_from_the_file_is_ended_and_may_return(database: Database) -> None:
     """A removed account is ended, not deleted; when it returns, it has its id and its balance, and no new credit."""
     run(database, FILE)

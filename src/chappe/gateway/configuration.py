@@ -8,7 +8,7 @@ transaction, because that takes long; should somebody else change the configurat
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +18,17 @@ from msgspec import Struct
 from chappe.core.ledger import format_micros
 from chappe.core.model import Secret, Service
 from chappe.gateway.directory import AccountSettings, CarrierSettings
-from chappe.gateway.gateway_file import AccountWish, CarrierWish, GatewayFile, Known, RouteWish, parse
+from chappe.gateway.gateway_file import (
+    PROBLEMS_SHOWN_MAX,
+    AccountWish,
+    CarrierWish,
+    GatewayFile,
+    GatewayFileError,
+    Known,
+    Lines,
+    RouteWish,
+    parse,
+)
 from chappe.gateway.secrets import Sealer, hash_password, verify
 from chappe.store.configuration import AccountRow, CarrierRow, Configuration, RouteRow, StoredConfiguration
 from chappe.store.database import Connection, Database, StoreUnavailable, Transaction
@@ -131,7 +141,7 @@ def account_difference(
                 yield "returns with its messages and its balance"
             elif wish.balance_micros:
                 yield f"balance: {format_micros(wish.balance_micros)}"
-        before = msgspec.json.decode(row.settings, type=AccountSettings) if row else AccountSettings()
+        before = account_settings(row) if row else AccountSettings()
         yield from settings_difference(before, wish.settings)
         limit_micros = row.limit_micros if row else 0
         if limit_micros != wish.limit_micros:
@@ -180,6 +190,10 @@ def shown(value: object) -> str:
     return "none" if value == "" else str(value)
 
 
+def account_settings(row: AccountRow) -> AccountSettings:
+    return msgspec.json.decode(row.settings, type=AccountSettings)
+
+
 def carrier_settings(row: CarrierRow) -> CarrierSettings:
     return msgspec.json.decode(row.settings, type=CarrierSettings)
 
@@ -188,6 +202,23 @@ def carrier_wish_settings(row: CarrierRow | None, wish: CarrierWish) -> CarrierS
     """What the file says, with the callback key that is there: providers were told it."""
     callback_key = carrier_settings(row).callback_key if row else ""
     return msgspec.structs.replace(wish.settings, callback_key=callback_key)
+
+
+def refuse_other_currencies(stored: StoredConfiguration, wanted: GatewayFile, text: str, file_name: str) -> None:
+    """An account's money cannot become money of another kind. Raises GatewayFileError with every such wish."""
+    rows = {row.name: row for row in stored.accounts}  # also the ended ones: they return with their balance
+    lines, problems = Lines(text), []
+    for index, wish in enumerate(wanted.accounts):
+        row = rows.get(wish.name)
+        currency = account_settings(row).currency if row else wish.settings.currency
+        if currency != wish.settings.currency:
+            line = lines.of_entry("account", index, "currency")
+            problems.append(
+                f"{file_name}:{line}: account {wish.name!r}: currency is {currency} and cannot become "
+                f"{wish.settings.currency}, for its balance stays; make a new account under another name"
+            )
+    if problems:
+        raise GatewayFileError("\n".join(problems[:PROBLEMS_SHOWN_MAX]))
 
 
 # Carrying it out
@@ -212,6 +243,7 @@ def apply(
     All or nothing. Raises GatewayFileError where the file is wrong, StoreError where the database does not take it.
     """
     wanted = parse(text, file_name=file_name, known=known)
+    check = partial(refuse_other_currencies, wanted=wanted, text=text, file_name=file_name)
     configuration = Configuration(database, Ledger(database))
 
     @cache  # comparing a password takes 30 ms
@@ -223,7 +255,7 @@ def apply(
     for _ in range(TRIES_MAX):
         with database.connect() as connection:
             try:
-                return attempt(connection, configuration, wanted, is_same, sealer, now_ms, is_dry_run)
+                return attempt(connection, configuration, wanted, check, is_same, sealer, now_ms, is_dry_run)
             except Overtaken:
                 continue
     raise StoreUnavailable("the configuration keeps being changed by somebody else; try again later")
@@ -233,6 +265,7 @@ def attempt(
     connection: Connection,
     configuration: Configuration,
     wanted: GatewayFile,
+    check: Callable[[StoredConfiguration], None],
     is_same: IsSame,
     sealer: Sealer,
     now_ms: int,
@@ -240,6 +273,7 @@ def attempt(
 ) -> list[Change]:
     with connection.transaction(is_reading=True) as transaction:
         stored = configuration.load(transaction)
+    check(stored)
     changes = plan(stored, wanted, is_same)
     if is_dry_run or all(one.action is Action.KEEP for one in changes):
         return changes
