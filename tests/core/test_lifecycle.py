@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chappe.core.centre import REMEDIES, Accepted, Refusal, Refused, Uncertain, Verdict
+from chappe.core.centre import REMEDIES, RETRY_AFTER_MAX_S, Accepted, Refusal, Refused, Uncertain, Verdict
 from chappe.core.lifecycle import (
     FINAL,
     MOVES,
@@ -29,6 +29,7 @@ from chappe.core.model import Message, Priority, Report, Service, State, Uncerta
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
+FAR_MS = NOW_MS + 48 * HOUR_MS
 HOLD, QUERY, RESEND, FAIL = UncertainPolicy
 
 MESSAGE = Message(
@@ -126,7 +127,10 @@ VERDICT_CASES = [
     (Refused(Refusal.THROTTLED), {"backups": (2,)}, ("queued", "keep", 1, (2,), 1_000)),
     (Refused(Refusal.THROTTLED), {"failures": 3}, ("queued", "keep", 1, (), 8_000)),
     (Refused(Refusal.THROTTLED, retry_after_s=7.5), {}, ("queued", "keep", 1, (), 7_500)),
-    (Refused(Refusal.THROTTLED, retry_after_s=1e9), {}, ("queued", "keep", 1, (), 300_000)),
+    (Refused(Refusal.THROTTLED, retry_after_s=1800), {}, ("queued", "keep", 1, (), 1_800_000)),
+    (Refused(Refusal.THROTTLED, retry_after_s=1e9), {"expires_ms": FAR_MS}, ("queued", "keep", 1, (), 86_400_000)),
+    (Refused(Refusal.THROTTLED, retry_after_s=301), {"backups": (2,)}, ("queued", "keep", 2, (1,), 0)),
+    (Refused(Refusal.THROTTLED, retry_after_s=1e9), {}, ("expired", "void", 1, (), 0)),
     (Refused(Refusal.THROTTLED), {"failures": 99}, ("queued", "keep", 1, (), 300_000)),
     # our trouble with that carrier: round all of them at once, then wait between steps
     (Refused(Refusal.OVERLOADED), {}, ("queued", "keep", 1, (), 1_000)),
@@ -184,7 +188,8 @@ def test_every_move_is_permitted_and_settles_money_once(
     assert {move.carrier_id, *move.backups} <= carriers
     if move.state is State.QUEUED:
         assert move.due_ms < message.expires_ms
-        assert move.due_ms <= NOW_MS + RETRY_MAX_S * 1_000
+        named_s = getattr(verdict, "retry_after_s", None) or 0.0
+        assert move.due_ms <= NOW_MS + max(RETRY_MAX_S, min(named_s, RETRY_AFTER_MAX_S)) * 1_000
         assert move.failures == message.failures + 1
         is_dropped = isinstance(verdict, Refused) and not REMEDIES[verdict.reason].may_retry
         assert {move.carrier_id, *move.backups} == (carriers - {message.carrier_id} if is_dropped else carriers)

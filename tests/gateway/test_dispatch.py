@@ -114,6 +114,27 @@ def test_throttling_slows_the_whole_link(tmp_path: Path) -> None:
     play(tmp_path, script, world(), SCRIPTS)
 
 
+def test_an_hour_is_an_hour(tmp_path: Path) -> None:
+    """A carrier that asks for an hour gets it: the message waits that long, and newer ones leave by the backup."""
+
+    async def script(middle: Middle) -> None:
+        first, second = first_of(middle), middle.scripts["second"]
+        first.verdicts, first.always = [Refused(Refusal.THROTTLED, retry_after_s=3600.0)], YES
+        await middle.submit(NUMBER)
+        await middle.pass_time(1800, step_s=10)
+        second.always = YES
+        middle.configure(world(carriers=BOTH))
+        await middle.open()
+        await middle.submit("447700900124")
+        assert [submission.recipients[0] for submission in second.asked] == ["447700900124"]
+        await middle.pass_time(1790, step_s=10)
+        assert (len(first.asked), middle.states()) == (1, ["queued", "sent"])
+        await middle.pass_time(15)
+        assert (len(first.asked), middle.states()) == (2, ["sent", "sent"])
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
 def test_urgent_ones_do_not_wait_behind_bulk(tmp_path: Path) -> None:
     """With the window full, the next to leave is the most urgent, then the oldest."""
 

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chappe.core.centre import Accepted, Refusal, Refused, Uncertain, Verdict
+from chappe.core.centre import RETRY_AFTER_MAX_S, Accepted, Refusal, Refused, Uncertain, Verdict
 from chappe.gateway.pace import BURST_S, FAILURES_MAX, PAUSE_MAX_S, Link, Throughput
 
 WINDOW = 10
 YES = Accepted(())
 NO = Refused(Refusal.BAD_RECIPIENT)
 SLOW = Refused(Refusal.THROTTLED)
+LATER = Refused(Refusal.THROTTLED, retry_after_s=3600)
 GONE = Refused(Refusal.UNREACHABLE)
 SILENCE = Uncertain()
 
@@ -60,7 +61,11 @@ STORIES: list[tuple[str, list[tuple[float, Verdict]], float, int]] = [
     ("two the second time", [(0, SLOW), (1, SLOW)], 2.9, 0),
     ("and no longer", [(0, SLOW), (1, SLOW)], 3, WINDOW),
     ("as long as the carrier asks", [(0, Refused(Refusal.THROTTLED, retry_after_s=30))], 29.9, 0),
-    ("but a minute at most", [(0, Refused(Refusal.THROTTLED, retry_after_s=3600))], PAUSE_MAX_S, WINDOW),
+    ("an hour too", [(0, LATER)], 3599, 0),
+    ("and no longer than that", [(0, LATER)], 3600, WINDOW),
+    ("but a day at most", [(0, Refused(Refusal.THROTTLED, retry_after_s=1e9))], RETRY_AFTER_MAX_S, WINDOW),
+    ("what it asks counts during a pause too", [(0, SLOW), (0.5, LATER)], 3600, 0),
+    ("and no success of what left before shortens it", [(0, LATER), (0.5, YES)], 3599, 0),
     ("what left before the pause does not lengthen it", [(0, SLOW)] * 30, 1, WINDOW),
     ("success forgets all trouble", [(0, SLOW), (1, SLOW), (3, YES), (3, SLOW)], 4, WINDOW),
     ("success ends the pause", [(0, SLOW), (0.5, YES)], 0.5, WINDOW),

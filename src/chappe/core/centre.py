@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from chappe.core.model import Account, Report, Secret, Submission
 
+RETRY_AFTER_MAX_S = 86_400  # nobody is left alone for longer, whatever they ask for
+
 
 class Refusal(StrEnum):
     """Why a message centre said no. Every dialect maps these to its own codes, and its codes to these."""

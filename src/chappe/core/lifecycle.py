@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from chappe.core.centre import REMEDIES, Accepted, Refusal, Refused, Uncertain, Verdict
+from chappe.core.centre import REMEDIES, RETRY_AFTER_MAX_S, Accepted, Refusal, Refused, Uncertain, Verdict
 from chappe.core.model import Message, Report, State, UncertainPolicy
 
 MOVES: dict[State, frozenset[State]] = {
@@ -130,7 +130,8 @@ def after_query(message: Message, answer: Report | Refused | Uncertain, now_ms: 
 
 def _after_refusal(message: Message, refused: Refused, now_ms: int) -> Move:
     remedy = REMEDIES[refused.reason]
-    if remedy.may_reroute and message.backups:
+    named_s = min(refused.retry_after_s or 0.0, RETRY_AFTER_MAX_S)
+    if message.backups and (remedy.may_reroute or named_s > RETRY_MAX_S):
         carrier_id, *others = message.backups
         if not remedy.may_retry:
             return _again(message, carrier_id, tuple(others), 0.0, now_ms)
@@ -139,8 +140,8 @@ def _after_refusal(message: Message, refused: Refused, now_ms: int) -> Move:
         delay_s = 0.0 if is_first_round else retry_delay_s(message.failures, message.id)
         return _again(message, carrier_id, (*others, message.carrier_id), delay_s, now_ms)
     if remedy.may_retry:
-        delay_s = max(refused.retry_after_s or 0.0, retry_delay_s(message.failures, message.id))
-        return _again(message, message.carrier_id, message.backups, min(delay_s, RETRY_MAX_S), now_ms)
+        delay_s = max(named_s, retry_delay_s(message.failures, message.id))
+        return _again(message, message.carrier_id, message.backups, delay_s, now_ms)
     return _stay(message, State.REJECTED, Money.VOID, now_ms)
 
 

@@ -18,7 +18,17 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes, urlsplit
 
 from msgspec import Struct
 
-from chappe.core.centre import Authenticate, Balance, Call, Outcome, Refusal, Refused, Uncertain, Verdict
+from chappe.core.centre import (
+    RETRY_AFTER_MAX_S,
+    Authenticate,
+    Balance,
+    Call,
+    Outcome,
+    Refusal,
+    Refused,
+    Uncertain,
+    Verdict,
+)
 from chappe.core.model import Account, Carrier, Inbound, Receipt, Report, Secret, State, Submission
 from chappe.sms.segments import SegmentTable
 
@@ -342,7 +352,6 @@ def plain(body: str, status: int = 200) -> HttpResponse:
 BLANKS = " \t\r\n"  # what may stand around a carrier's answer; str.strip would take more than that
 
 ANSWER_SIZE_MAX = 65_536  # bytes; a longer answer is no answer
-RETRY_AFTER_MAX_S = 86_400
 DETAIL_MAX = 200  # characters
 
 

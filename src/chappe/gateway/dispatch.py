@@ -2,7 +2,7 @@
 
 One dispatcher per carrier. A round claims as many due messages as the link has room for (that commit says "sending,
 attempt n" before a byte leaves) and starts each on its way. Every verdict is written down with what follows from it;
-until that is written the message counts as ours. A link that is down passes on what another carrier could take.
+until that is written the message counts as ours. A link that is shut passes on what another carrier could take.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ class Dispatcher:
                 else:  # claimed long ago, and the answer was lost until now
                     self._start(self._record(message, self._after(message, OUT_OF_TIME), OUT_OF_TIME))
             return len(claimed)
-        if self.link.is_down and not self._is_stopping:
+        if self.link.is_shut(self._clock.monotonic_s()) and not self._is_stopping:
             return await self._pass_on()
         return 0
 

@@ -3,11 +3,11 @@
 Pure: everything here is told the time.
 """
 
-from chappe.core.centre import REMEDIES, Accepted, Refused, Uncertain, Verdict
+from chappe.core.centre import REMEDIES, RETRY_AFTER_MAX_S, Accepted, Refused, Uncertain, Verdict
 
 BURST_S = 0.1  # what a rested link may send at once, in seconds of its throughput
 PAUSE_FIRST_S = 1.0
-PAUSE_MAX_S = 60.0
+PAUSE_MAX_S = 60.0  # of our own accord; the other side may ask for up to a day
 FAILURES_MAX = 5  # in a row, before the link counts as down
 
 
@@ -43,7 +43,8 @@ class Link:
 
     def __init__(self) -> None:
         self.failures = 0
-        self._resumes_s = 0.0
+        self._resumes_s = 0.0  # when our own pause ends
+        self._asked_s = 0.0  # until when the other side asked to be left alone: no success shortens that
 
     @property
     def is_down(self) -> bool:
@@ -51,11 +52,15 @@ class Link:
 
     def wait_s(self, now_s: float) -> float:
         """How long nothing may go."""
-        return max(0.0, self._resumes_s - now_s)
+        return max(0.0, max(self._resumes_s, self._asked_s) - now_s)
+
+    def is_shut(self, now_s: float) -> bool:
+        """Whether it is no use to wait for it: down, or asked to stay away for longer than we pause ourselves."""
+        return self.is_down or self.wait_s(now_s) > PAUSE_MAX_S
 
     def allowance(self, window: int, now_s: float) -> int:
         """How many may be under way: none while paused, one to probe after trouble, else the window."""
-        if now_s < self._resumes_s:
+        if self.wait_s(now_s):
             return 0
         return 1 if self.is_down else window
 
@@ -64,12 +69,14 @@ class Link:
         self._resumes_s = 0.0
 
     def fail(self, now_s: float, retry_after_s: float | None = None) -> None:
-        """Trouble: what fails while the link is paused already (it left before) does not lengthen the pause."""
-        if now_s < self._resumes_s:
+        """Trouble: what fails while the link is paused already (it left before) does not lengthen the pause, but a time
+        that the other side names counts whenever it is heard."""
+        is_paused = self.wait_s(now_s) > 0
+        self._asked_s = max(self._asked_s, now_s + min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
+        if is_paused:
             return
         self.failures += 1
-        pause_s = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2 ** min(self.failures - 1, 10))
-        self._resumes_s = now_s + min(max(pause_s, retry_after_s or 0.0), PAUSE_MAX_S)
+        self._resumes_s = now_s + min(PAUSE_MAX_S, PAUSE_FIRST_S * 2 ** min(self.failures - 1, 10))
 
     def doubt(self, now_s: float) -> None:
         """No answer to one request: one alone may be bad luck, several in a row are trouble."""
