@@ -2,13 +2,16 @@
 
 import asyncio
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
+from chappe.core.centre import RETRY_AFTER_MAX_S
 from chappe.core.model import State, Submission
 from chappe.dialects.base import Failure, HttpResponse, Reply
 from chappe.gateway import callbacks
-from chappe.gateway.callbacks import BACKOFF_S, IN_HAND_S, RETRY_AFTER_MAX_S, backoff_s, judge
+from chappe.gateway.callbacks import BACKOFF_S, IN_HAND_S, backoff_s, judge
+from chappe.gateway.pace import FAILURES_MAX
 from chappe.store import schema
 from chappe.store.callbacks import DueCallback
 from gateway.middle import PROOVL, SMSFOX, START_MS, YES, Middle, ScriptedCarrier, play
@@ -291,6 +294,84 @@ def test_trouble_slows_only_its_own_url(tmp_path: Path) -> None:
         attempts = [row["attempt"] for row in middle.rows(schema.callback)]
         assert attempts == [2] + [1] * 31
         assert middle.callback_states() == {"done": 32}
+
+    play(tmp_path, script, world(), ["first"])
+
+
+def test_one_failure_alone_delays_nobody_else(tmp_path: Path) -> None:
+    """After one callback that failed, and after four in a row, the next message's leaves at once."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        middle.customers.replies[ALICE] = [status(500)] * (FAILURES_MAX - 1)
+        for index in range(FAILURES_MAX):
+            await sent(middle, str(447_700_900_000 + index))
+            assert len(words(middle)) == index + 1
+        assert middle.callback_states() == {"pending": FAILURES_MAX - 1, "done": 1}
+
+    play(tmp_path, script, world(), ["first"])
+
+
+def test_a_named_time_is_obeyed_at_once(tmp_path: Path) -> None:
+    """A receiver that asks for an hour is left alone for an hour, after its first answer that says so."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        middle.customers.replies[ALICE] = [status(429, "3600")]
+        await sent(middle)
+        await sent(middle, "447700900124")
+        await middle.pass_time(3590, step_s=10)
+        assert words(middle) == ["Sent"]
+        await middle.pass_time(20)
+        assert middle.callback_states() == {"done": 2}
+
+    play(tmp_path, script, world(), ["first"])
+
+
+def test_one_callback_finds_out_whether_a_url_is_back(tmp_path: Path) -> None:
+    """When a dead URL's pause is over one callback goes there; the others wait until it is answered, in their order."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        middle.customers.replies[ALICE] = [DOWN] * FAILURES_MAX
+        refs = [await sent(middle, str(447_700_900_000 + index)) for index in range(FAILURES_MAX)]
+        refs += [await sent(middle, str(447_700_900_100 + index)) for index in range(20)]
+        assert len(words(middle)) == FAILURES_MAX
+        hanging = middle.customers.hang(ALICE)
+        await middle.pass_time(25)
+        assert len(hanging) == 1
+        for reference in refs:
+            await middle.told("first", reference, State.DELIVERED)
+        assert len(hanging) == 1
+        del middle.customers.hanging[ALICE]
+        hanging[0].set_result(status(200))
+        await middle.pass_time(60)
+        assert middle.callback_states() == {"done": 2 * len(refs)}
+        assert all(one.index("Sent") < one.index("Delivered") for one in told_by_message(middle).values())
+
+    play(tmp_path, script, world(), ["first"])
+
+
+def told_by_message(middle: Middle) -> dict[str, list[str]]:
+    told: dict[str, list[str]] = {}
+    for request in middle.customers.called:
+        fields = dict(parse_qsl(request.body.decode()))
+        told.setdefault(fields["id"], []).append(fields["status"])
+    return told
+
+
+def test_what_is_put_off_is_not_overtaken(tmp_path: Path) -> None:
+    """A `Sent` that waits for its URL is told before a `Delivered` that comes when the URL is back."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        middle.customers.replies[ALICE] = [status(503, "10")]
+        await sent(middle)
+        reference = await sent(middle, "447700900124")
+        middle.time.now_s += 10  # nothing looks at what is due meanwhile
+        await middle.told("first", reference, State.DELIVERED)
+        await middle.pass_time(30)
+        assert list(told_by_message(middle).values())[-1] == ["Sent", "Delivered"]
 
     play(tmp_path, script, world(), ["first"])
 

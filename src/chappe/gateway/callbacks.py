@@ -17,7 +17,16 @@ import structlog
 from chappe.clock import Clock
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Inbound, Message, Report, State
-from chappe.dialects.base import CallbackTarget, Dialect, Failure, HttpRequest, HttpResponse, Reply
+from chappe.dialects.base import (
+    CallbackTarget,
+    Dialect,
+    Failure,
+    HttpRequest,
+    HttpResponse,
+    Reply,
+    detail_of,
+    retry_after,
+)
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.pace import Link
 from chappe.store.callbacks import CallbackClaim, CallbackDraft, CallbackResult, DisabledUrl, DueCallback
@@ -30,7 +39,6 @@ RECEIPT, INBOUND = "receipt", "inbound"
 TIMEOUT_S = 10.0
 # Seconds until the next attempt after the 1st, 2nd, ... one: three and a half days in all, each cut by up to a tenth.
 BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 86400)
-RETRY_AFTER_MAX_S = 86_400
 IN_HAND_S = 60  # how long a claimed callback is ours before it comes due again
 LANES = 32  # callbacks to one URL at once
 WAITING_PER_URL_MAX = 20_000
@@ -38,9 +46,9 @@ WAITING_MAX = 50_000
 OVERFLOW_S = 5.0  # what memory has no room for comes due again after this
 CLAIM_MAX = 500
 URLS_MAX = 10_000
-FAILED_MAX = 10_000  # failed callbacks to one URL that later ones wait for
+EARLIER_MAX = 10_000  # callbacks to one URL, failed or put off, that later ones wait for
+PROBE_S = 5.0  # while one callback finds out whether a URL is back, the others come due again after this
 FOLLOW_S = 1.0  # how long after a failed callback's next attempt a later one is looked at again
-DETAIL_MAX = 200
 RETRY_AFTER_STATUSES = (429, 503)
 GONE = 410
 
@@ -64,27 +72,46 @@ class Destination:
         self.link = Link()
         self.lanes: list[deque[DueCallback]] = [deque() for _ in range(LANES)]
         self.waiting_count = 0
-        self._failed: dict[int, DueCallback] = {}  # by message, the first one that has to be tried again
+        self._earlier: dict[int, DueCallback] = {}  # by message, the first one that has to be tried (again)
 
     def wait_s(self, due: DueCallback, now_ms: int, now_s: float) -> float:
         """How long a callback must wait: for the URL to recover, and for an earlier callback of the same message."""
         wait_s = self.link.wait_s(now_s)
-        earlier = self._failed.get(due.message_id)
-        if earlier is None or earlier.id >= due.id or now_ms > earlier.due_ms + IN_HAND_S * 1000:
-            return wait_s  # what was not tried again when it was due, another node has taken up
+        earlier = self._earlier.get(due.message_id)
+        if earlier is None or earlier.id >= due.id or is_overdue(earlier, now_ms):
+            return wait_s
         return max(wait_s, (earlier.due_ms - now_ms) / 1000 + FOLLOW_S, FOLLOW_S)
 
-    def learn(self, due: DueCallback, result: CallbackResult, reply: Reply, now_s: float) -> None:
-        """How an attempt went, for those that come after it."""
+    def has_room(self, now_s: float) -> bool:
+        """Whether one more may wait here: all that memory holds, or one alone to find out whether the URL is back."""
+        return self.waiting_count < self.link.allowance(WAITING_PER_URL_MAX, now_s)
+
+    def remember(self, due: DueCallback, due_ms: int, now_ms: int) -> None:
+        """A callback is made later: those of its message that come after it wait for it."""
+        earlier = self._earlier.get(due.message_id)
+        if earlier is not None and earlier.id < due.id and not is_overdue(earlier, now_ms):
+            return
+        if len(self._earlier) >= EARLIER_MAX:
+            oldest = next(iter(self._earlier))
+            if not is_overdue(self._earlier[oldest], now_ms):
+                return
+            del self._earlier[oldest]
+        self._earlier[due.message_id] = msgspec.structs.replace(due, due_ms=due_ms)
+
+    def learn(self, due: DueCallback, result: CallbackResult, reply: Reply, now_ms: int, now_s: float) -> None:
+        """How an attempt went, for those that come after it. One failure alone is bad luck, unless the receiver asks
+        for time."""
         if result.state == "pending":
-            if len(self._failed) < FAILED_MAX:
-                self._failed[due.message_id] = msgspec.structs.replace(due, due_ms=result.due_ms)
+            self.remember(due, result.due_ms, now_ms)
         else:
-            self._failed.pop(due.message_id, None)
-        if result.state in ("pending", "failed"):
-            self.link.fail(now_s, retry_after_s(reply))
-        else:
+            self._earlier.pop(due.message_id, None)
+        asked_s = retry_after_s(reply)
+        if result.state not in ("pending", "failed"):
             self.link.succeed()
+        elif asked_s:
+            self.link.fail(now_s, asked_s)
+        else:
+            self.link.doubt(now_s)
 
 
 class CallbackDesk:
@@ -168,12 +195,14 @@ class CallbackDesk:
             self._close(due, CallbackResult(id=due.id, attempt=due.attempt, state="disabled", due_ms=due.due_ms))
             return
         destination = self._destination(url)
-        now_ms = self._clock.now_ms()
-        wait_s = destination.wait_s(due, now_ms, self._clock.monotonic_s())
+        now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
+        wait_s = destination.wait_s(due, now_ms, now_s)
         if wait_s:
-            self._put_off(due, wait_s)
-        elif destination.waiting_count >= WAITING_PER_URL_MAX or len(self._in_hand) >= WAITING_MAX:
-            self._put_off(due, OVERFLOW_S)
+            self._put_off(destination, due, wait_s)
+        elif not destination.has_room(now_s):
+            self._put_off(destination, due, PROBE_S if destination.link.is_down else OVERFLOW_S)
+        elif len(self._in_hand) >= WAITING_MAX:
+            self._put_off(destination, due, OVERFLOW_S)
         else:
             self._in_hand.add(due.id)
             destination.waiting_count += 1
@@ -203,7 +232,7 @@ class CallbackDesk:
                 if not wait_s and now_ms < due.due_ms - TIMEOUT_S * 1000:
                     await self._attempt(destination, due, url)
                 else:  # what waited too long comes due in a moment, here or at another node
-                    self._put_off(due, wait_s or (due.due_ms - now_ms) / 1000)
+                    self._put_off(destination, due, wait_s or (due.due_ms - now_ms) / 1000)
             finally:
                 destination.waiting_count -= 1
                 self._in_hand.discard(due.id)
@@ -216,7 +245,7 @@ class CallbackDesk:
         now_ms = self._clock.now_ms()
         result = judge(due, reply, now_ms)
         if request is not None:
-            destination.learn(due, result, reply, self._clock.monotonic_s())
+            destination.learn(due, result, reply, now_ms, self._clock.monotonic_s())
         if result.state == "disabled":
             self._store.disable_url(DisabledUrl(due.account_id, url, now_ms)).add_done_callback(forget)
         self._close(due, result)
@@ -235,8 +264,10 @@ class CallbackDesk:
             log.exception("callback_broke", callback_id=due.id, dialect=due.dialect)
             return None
 
-    def _put_off(self, due: DueCallback, wait_s: float) -> None:
-        later_ms = self._clock.now_ms() + max(0, int(wait_s * 1000)) + due.id % 1000
+    def _put_off(self, destination: Destination, due: DueCallback, wait_s: float) -> None:
+        now_ms = self._clock.now_ms()
+        later_ms = now_ms + max(0, int(wait_s * 1000)) + due.id % 1000
+        destination.remember(due, later_ms, now_ms)
         self._close(
             due,
             CallbackResult(
@@ -300,7 +331,7 @@ def request_of(due: DueCallback, target: CallbackTarget, dialect: Dialect) -> Ht
 def judge(due: DueCallback, reply: Reply, now_ms: int) -> CallbackResult:
     """What a reply means: only 2xx is success, 410 is for good, all else is tried again until the attempts end."""
     status = reply.status if isinstance(reply, HttpResponse) else 0
-    detail = reply.detail[:DETAIL_MAX] if isinstance(reply, Failure) else ""
+    detail = detail_of(reply.detail) if isinstance(reply, Failure) else ""
     if 200 <= status < 300:
         state, due_ms = "done", now_ms
     elif status == GONE:
@@ -313,6 +344,11 @@ def judge(due: DueCallback, reply: Reply, now_ms: int) -> CallbackResult:
     return CallbackResult(id=due.id, attempt=due.attempt, state=state, due_ms=due_ms, status=status, detail=detail)
 
 
+def is_overdue(due: DueCallback, now_ms: int) -> bool:
+    """What was not tried when it was due, another node has taken up."""
+    return now_ms > due.due_ms + IN_HAND_S * 1000
+
+
 def backoff_s(attempt: int, spread: int) -> float:
     return BACKOFF_S[min(attempt, len(BACKOFF_S)) - 1] * (1 - (spread % 100) / 1000)
 
@@ -321,5 +357,4 @@ def retry_after_s(reply: Reply) -> float:
     """What the receiver asks for, in seconds (RFC 9110 10.2.3; the date form is rare and left to the back-off)."""
     if not isinstance(reply, HttpResponse) or reply.status not in RETRY_AFTER_STATUSES:
         return 0.0
-    value = next((value for name, value in reply.headers if name.lower() == b"retry-after"), b"")
-    return float(min(int(value), RETRY_AFTER_MAX_S)) if value.isdigit() and len(value) < 10 else 0.0
+    return retry_after(reply) or 0.0
