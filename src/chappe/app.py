@@ -65,7 +65,7 @@ FOLLOW_S = 0.5  # how soon a running gateway follows `chappe apply`
 CALLBACKS_S = 1.0
 DOUBTS_S = 1.0
 EXPIRE_S = 5.0
-EXPIRE_MAX = 500
+EXPIRE_MAX = 5_000  # each time: a thousand a second
 # Shares of the time that shutdown has: answer what was asked, hear what was sent, call back what is due.
 SHARE_LISTEN, SHARE_DISPATCH, SHARE_CALLBACKS = 0.3, 0.4, 0.2
 

@@ -6,8 +6,7 @@ import pytest
 
 from chappe.core.centre import Balance, Cancel, Cancelled, FetchBalance, Query, Refusal, Refused
 from chappe.core.model import Report, State
-from chappe.gateway.accounts import FAILURES_FREE
-from chappe.gateway.queries import message_id_of
+from chappe.gateway.queries import GUESSES_FREE, message_id_of
 from chappe.store import schema
 from chappe.store.database import StoreUnavailable
 from gateway.middle import YES, Middle, play
@@ -149,7 +148,7 @@ def test_guessing_is_slowed_down(tmp_path: Path) -> None:
 
     async def script(middle: Middle) -> None:
         reference = await submitted(middle, NUMBER)
-        for _ in range(FAILURES_FREE + 1):
+        for _ in range(GUESSES_FREE + 1):
             assert await ask(middle, "5", originator="ACME") == NOBODY
         refused = await ask(middle, reference, originator="ACME")
         assert isinstance(refused, Refused)
@@ -160,6 +159,35 @@ def test_guessing_is_slowed_down(tmp_path: Path) -> None:
         assert isinstance(await ask(middle, reference, originator="ACME"), Report)
 
     play(tmp_path, script, WORLD, SCRIPTS)
+
+
+def test_what_was_given_back_has_no_price(tmp_path: Path) -> None:
+    """A message that was refused costs nothing, alone and as part of a submission."""
+
+    async def script(middle: Middle) -> None:
+        middle.scripts["sim"].verdicts = [Refused(Refusal.BAD_RECIPIENT)]
+        middle.scripts["sim"].always = YES
+        reference = await submitted(middle, NUMBER, "447700900124", "447700900125")
+        assert sorted(middle.states()) == ["rejected", "sent", "sent"]
+        report = await ask(middle, reference, "alice")
+        assert isinstance(report, Report)
+        assert report.price_micros == 20_000
+
+    play(tmp_path, script, WORLD, SCRIPTS)
+
+
+def test_what_is_taken_back_is_called_back(tmp_path: Path) -> None:
+    """The customer is told of a cancelled message where his dialect has a word for it."""
+    receipts = 'receipt_url = "http://app.example/r"\nreceipt_dialect = "proovl"'
+    told = WORLD.replace('name = "alice"', f'name = "alice"\n{receipts}')
+
+    async def script(middle: Middle) -> None:
+        reference = await submitted(middle, NUMBER, scheduled_s=3600)
+        cancel = Cancel(middle.account("alice"), reference)
+        assert await middle.result(middle.queries.cancel(cancel)) == Cancelled()
+        assert [row["state"] for row in middle.rows(schema.callback)] == ["pending"]
+
+    play(tmp_path, script, told, SCRIPTS)
 
 
 def test_what_waits_can_be_taken_back(tmp_path: Path) -> None:

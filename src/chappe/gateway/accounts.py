@@ -136,11 +136,12 @@ class Delay(NamedTuple):
 
 
 class Delays:
-    """Exponential delay for whoever keeps failing, by any key: three failures are free, each further one doubles the
-    wait from one second to five minutes, a quarter of an hour without any forgives all. The table is bounded."""
+    """Exponential delay for whoever keeps failing, by any key: the first failures are free, each further one doubles
+    the wait from one second to five minutes, a quarter of an hour without any forgives all. The table is bounded."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, failures_free: int = FAILURES_FREE) -> None:
         self._now_s = clock.monotonic_s
+        self._failures_free = failures_free
         self._delays: dict[Hashable, Delay] = {}
 
     @property
@@ -161,7 +162,7 @@ class Delays:
         now_s = self._now_s()
         delay = self._delays.pop(key, None)
         failures = 1 + (delay.failures if delay is not None and delay.forgotten_s > now_s else 0)
-        beyond = failures - FAILURES_FREE
+        beyond = failures - self._failures_free
         delay_s = min(DELAY_MAX_S, DELAY_FIRST_S * 2 ** min(beyond - 1, 16)) if beyond > 0 else 0.0
         drop_oldest(self._delays, DELAYS_MAX)
         self._delays[key] = Delay(failures, now_s + delay_s, now_s + FORGOTTEN_S)

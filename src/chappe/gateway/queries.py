@@ -10,13 +10,14 @@ from chappe.store.engine import Store
 from chappe.store.messages import RECIPIENTS_MAX, Cancellation
 
 ID_DIGITS_MAX = 19
+GUESSES_FREE = 100  # ids that an application may have wrong in a quarter of an hour; a guesser needs millions
 
 
 class QueryDesk:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._guesses = Delays(clock)
+        self._guesses = Delays(clock, GUESSES_FREE)
 
     async def query(self, query: Query, network: str = "") -> Report | Refused:
         """The report on a submission: of its one message, or of all of them together (the least finished state, the

@@ -48,7 +48,7 @@ class Store:
         # claims that may already take from it, balances (locked by intake) last of the shared rows.
         self._record = Verb(1, self._outbox.record_many)
         self._receive = Verb(2, self._receipts.record_many)
-        self._cancel = Verb(3, self._messages.cancel_many)
+        self._cancel = Verb(3, self._cancel_many)
         self._expire = Verb(3, self._expire_many)
         self._close_callback = Verb(4, self._callbacks.record_many)
         self._disable_url = Verb(4, self._callbacks.disable_many)
@@ -114,6 +114,17 @@ class Store:
 
     def of_submission(self, submission_id: int, count_max: int) -> Callable[[Transaction], list[Message]]:
         return lambda transaction: self._messages.of_submission(transaction, submission_id, count_max)
+
+    def _cancel_many(
+        self, transaction: Transaction, cancellations: Sequence[Cancellation], is_repeat: bool
+    ) -> list[int]:
+        counts = []
+        for one, (count, messages) in zip(
+            cancellations, self._messages.cancel_many(transaction, cancellations, is_repeat), strict=True
+        ):
+            self._callbacks.announce(transaction, [(each, each.state) for each in messages], one.now_ms)
+            counts.append(count)
+        return counts
 
     def _expire_many(
         self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Text, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Text, bindparam, case, exists, insert, select, update
 
-from chappe.core.ledger import Kind, entry, grant
+from chappe.core.ledger import TRANSFERS, Kind, entry, grant
 from chappe.core.lifecycle import RECEIPT_PATIENCE_S, WAITING
 from chappe.core.model import Message, Priority, Service, State
 from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant
 from chappe.store.money import Ledger
+from chappe.store.schema import entry as entry_row
 from chappe.store.schema import message
 
 STATES = {state.value: state for state in State}
@@ -41,6 +42,14 @@ MESSAGE_COLUMNS = (
 )
 RECIPIENTS_MAX = 100_000  # of one submission
 IS_WAITING = message.c.state.in_([constant(state.value) for state in WAITING])
+
+
+GIVEN_BACK = exists().where(
+    entry_row.c.source_id == message.c.id,
+    entry_row.c.phase == constant(TRANSFERS[Kind.VOID].phase),
+    entry_row.c.credit == constant(TRANSFERS[Kind.VOID].credit.value),
+)
+CHARGED = case((GIVEN_BACK, 0), else_=message.c.price_micros)
 
 
 def message_of(row: Row) -> Message:
@@ -140,7 +149,7 @@ class Messages:
         )
         self._of_submission = Prepared(
             database,
-            select(*MESSAGE_COLUMNS)
+            select(*(CHARGED if column is message.c.price_micros else column for column in MESSAGE_COLUMNS))
             .where(
                 message.c.id >= bindparam("submission"),
                 message.c.submission_id == bindparam("submission"),
@@ -160,7 +169,7 @@ class Messages:
                 IS_WAITING,
             )
             .values(state=constant(State.CANCELLED.value), final_ms=bindparam("now"))
-            .returning(message.c.id, message.c.account_id, message.c.price_micros),
+            .returning(*MESSAGE_COLUMNS),
         )
         self._cancelled = Prepared(
             database,
@@ -232,15 +241,16 @@ class Messages:
         return frozenset(kept)
 
     def of_submission(self, transaction: Transaction, submission_id: int, count_max: int) -> list[Message]:
-        """The messages of a submission, the first `count_max` of them."""
+        """The messages of a submission, the first `count_max` of them; the price of one that was given back is 0."""
         rows = transaction.rows(self._of_submission, submission=submission_id, span=count_max, count_max=count_max)
         return [message_of(row) for row in rows]
 
     def cancel_many(
         self, transaction: Transaction, cancellations: Sequence[Cancellation], is_repeat: bool
-    ) -> list[int]:
-        """Cancel what has not been sent yet and give its money back; tells how many messages that were."""
-        counts = []
+    ) -> list[tuple[int, list[Message]]]:
+        """Cancel what has not been sent yet and give its money back: how many messages that were, and those that were
+        cancelled just now, in their new state."""
+        cancelled = []
         for one in cancellations:
             which = {
                 "submission": one.submission_id,
@@ -250,10 +260,11 @@ class Messages:
             }
             earlier = transaction.rows(self._cancelled, **which) if is_repeat else []
             rows = transaction.rows(self._cancel, **which)
-            voids = [entry(Kind.VOID, message_id, account_id, price) for message_id, account_id, price in rows]
+            messages = [message_of(row) for row in rows]
+            voids = [entry(Kind.VOID, each.id, each.account_id, each.price_micros) for each in messages]
             self._ledger.write(transaction, voids, one.now_ms)
-            counts.append(len(earlier) + len(rows))
-        return counts
+            cancelled.append((len(earlier) + len(messages), messages))
+        return cancelled
 
     def expire_many(self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool) -> list[list[Message]]:
         """Close messages that waited beyond their validity (money back), and sent ones whose receipt never came
