@@ -1,5 +1,7 @@
 """Migrations bring any database to the tables of `schema.py`, once, whoever starts first."""
 
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from chappe.store.database import Database, StoreError, StoreUnavailable
+from chappe.store.database import Database, DatabaseUrlError, Prepared, StoreError, StoreUnavailable
 from chappe.store.migrate import HEAD, migrate
 from chappe.store.schema import metadata
 from postgres import PostgresServer
@@ -53,6 +55,47 @@ def wanted_url(postgres_server: PostgresServer) -> Iterator[str]:
     found = postgres_server.create_database()
     yield found
     postgres_server.drop_database(found)
+
+
+def test_only_the_owner_reads_the_files(tmp_path: Path) -> None:
+    """A SQLite file that is made, its log and its index are for their owner alone, whatever the umask allows."""
+    database = Database(f"sqlite:///{tmp_path / 'chappe.db'}")
+    before = os.umask(0)
+    try:
+        migrate(database)
+        with database.transaction() as transaction:
+            transaction.run(Prepared(database, text("CREATE TABLE novelty (id INTEGER)")))
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(["chappe.db", "chappe.db-wal", "chappe.db-shm"], 0o600)
+
+
+def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    """Migrating an existing SQLite file changes nothing about who may read it."""
+    file = tmp_path / "chappe.db"
+    file.touch(0o640)
+    file.chmod(0o640)
+    migrate(Database(f"sqlite:///{file}"))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        ("not a url CANARY", "cannot be read: use sqlite:///FILE or postgresql://"),
+        ("postgresql://user:CANARY@host:port/name", "cannot be read: use sqlite:///FILE or postgresql://"),
+        ("mysql://user:CANARY@host/name", "database 'mysql' is not supported: use sqlite:///FILE or postgresql://"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+    ],
+)
+def test_a_wrong_url_is_told(url: str, words: str) -> None:
+    """A URL of no database that we can use is refused with what to write instead, and is not repeated."""
+    with pytest.raises(DatabaseUrlError) as raised:
+        Database(url)
+    assert words in str(raised.value)
+    assert "CANARY" not in str(raised.value)
 
 
 def test_postgresql_tables_are_those_of_the_schema(postgres_url: str, wanted_url: str) -> None:

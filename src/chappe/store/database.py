@@ -7,6 +7,7 @@ five hundred, and the driver lets go of the interpreter lock for the whole of it
 """
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.base import Executable
 
@@ -47,12 +49,18 @@ Row = tuple[Any, ...]
 Kind = type[BigInteger] | type[Text]
 JSONB_EACH_SINCE = (3, 51, 0)
 BUSY_TIMEOUT_S = 10
+URL_REMEDY = "use sqlite:///FILE or postgresql://USER@HOST/NAME"
 SQLITE_CACHE_KIB = 16 * 1024
+FILE_MODE = 0o600
 CHECKPOINT_PAGES = 16_384  # 64 MiB of log: a page that changes in every round is carried over once in many rounds
 
 
 class StoreError(Exception):
     """The database did not do what was asked."""
+
+
+class DatabaseUrlError(StoreError):
+    """The database URL is none that can be used."""
 
 
 class StoreUnavailable(StoreError):
@@ -146,16 +154,26 @@ class Transaction:
         self._cursor.execute(prepared.sql, values)
 
 
+def url_of(text: str) -> URL:
+    """A database URL, read. Raises DatabaseUrlError, which does not repeat it: it may hold a password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise DatabaseUrlError("the database URL cannot be read: " + URL_REMEDY) from None
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise DatabaseUrlError(f"database {backend!r} is not supported: {URL_REMEDY}")
+    if backend == "sqlite" and url.database in (None, "", ":memory:"):
+        raise DatabaseUrlError("a SQLite database in memory forgets what was accepted: " + URL_REMEDY)
+    return url
+
+
 class Database:
     """Where the tables live. Connections are made and closed here; what is asked of them is the verbs' business."""
 
     def __init__(self, url: str) -> None:
-        self.url = make_url(url)
+        self.url = url_of(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if not self.is_sqlite and self.url.get_backend_name() != "postgresql":
-            raise StoreError(
-                f"database {self.url.get_backend_name()!r} is not supported: use sqlite:///FILE or postgresql://..."
-            )
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgresql_engine()
         self.dialect = sqlite.dialect(paramstyle="named") if self.is_sqlite else postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
         driver: Any = sqlite_driver if self.is_sqlite else psycopg
@@ -199,6 +217,18 @@ class Database:
     def file(self) -> Path | None:
         """The SQLite file, if it is one."""
         return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    def create_file(self) -> None:
+        """Make the SQLite file where there is none, for its owner alone: it holds texts and numbers. SQLite gives the
+        files beside it the same mode. Raises StoreUnavailable."""
+        if self.file is None:
+            return
+        try:
+            os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise StoreUnavailable(f"cannot prepare the database {self.file}: {error.strerror}") from error
 
     @contextlib.contextmanager
     def connect(self) -> Iterator["Connection"]:

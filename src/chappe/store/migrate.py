@@ -19,6 +19,7 @@ LOCK_KEY = 0x6368_6170_7065  # any number that nobody else locks in the same Pos
 def migrate(database: Database) -> None:
     """Bring the tables to HEAD. Raises StoreUnavailable where the database is away, StoreError where it was made by a
     newer version."""
+    database.create_file()
     try:
         with database.engine.connect() as connection:
             if version(connection) == HEAD:
