@@ -195,6 +195,9 @@ WRONG_USE = [
     (["serve"], {"CHAPPE_TLS_KEY": "x"}, "tls_certificate and tls_key belong together"),
     (["serve"], {"CHAPPE_ALLOWED_NETWORKS": "10.0.0.0/8, x"}, "not a network: 'x'"),
     (["serve", "--data", "x", "--database", "postgresql://h/x"], {}, "give one of them"),
+    (["serve", "--database", "not a url"], {}, "the database URL cannot be read: use sqlite:///FILE"),
+    (["serve"], {"CHAPPE_DATABASE": "mysql://nobody@127.0.0.1:1/x"}, "use sqlite:///FILE or postgresql://"),
+    (["apply", __file__, "--database", "not a url"], {}, "the database URL cannot be read: use sqlite:///FILE"),
     (["apply"], {}, "Missing argument 'FILE'"),
     (["apply", "absent.toml"], {}, "absent.toml"),
     (["send", "--via", "telex", "--login", "a", "--to", "1", "--text", "x"], {}, "there are proovl, smsfox"),
@@ -255,7 +258,6 @@ def test_a_folder_in_use_is_named(start: Start, data: str) -> None:
 TROUBLE = [
     # settings, words of the message
     ({"CHAPPE_DATABASE": "postgresql://nobody:CANARY@127.0.0.1:1/x"}, "is it running and reachable?"),
-    ({"CHAPPE_DATABASE": "mysql://nobody:CANARY@127.0.0.1:1/x"}, "use sqlite:///FILE or postgresql://"),
     ({"CHAPPE_TLS_CERTIFICATE": "absent.crt", "CHAPPE_TLS_KEY": "absent.key"}, "absent.crt"),
     ({"CHAPPE_CA_CERTIFICATES": "absent.pem"}, "absent.pem"),
     ({"CHAPPE_SECRET_KEY": "CANARY"}, "32 random bytes"),
@@ -382,6 +384,30 @@ def test_the_demo_keeps_what_it_is_told_to(start: Start, data: str) -> None:
         assert running.stop() == 0
 
 
+def test_apply_reads_the_settings_file(data: str, tmp_path: Path) -> None:
+    """A data folder that stands in the settings file alone is the one that is written."""
+    settings = tmp_path / "chappe.toml"
+    settings.write_text(f'data = "{data}"\n')
+    assert run("apply", str(written(tmp_path, GATEWAY)), "--config", str(settings)).returncode == 0
+    assert (Path(data) / "chappe.db").exists()
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    """Where the data folder cannot be made, it is the folder that is named, and not the file that was read."""
+    (tmp_path / "taken").touch()
+    finished = run("apply", str(written(tmp_path, GATEWAY)), "--data", str(tmp_path / "taken" / "data"))
+    assert finished.returncode == 1
+    assert f"cannot use the data folder {tmp_path / 'taken' / 'data'}: Not a directory" in finished.stderr
+    assert "gateway.toml" not in finished.stderr
+
+
+@pytest.mark.parametrize("name, variable", [("apply", "CHAPPE_DATABASE"), ("send", "CHAPPE_PASSWORD")])
+def test_help_warns_of_secrets_in_arguments(name: str, variable: str) -> None:
+    """The help of an option that may hold a secret says who sees it, and where it is better kept."""
+    shown = " ".join(run(name, "--help").stdout.split())
+    assert re.search(rf"Others on this machine can see it: [^.]*{variable}", shown)
+
+
 REFUSED = [
     # what stands in GATEWAY, what is written instead, words of the message
     (
@@ -501,6 +527,8 @@ UNSOUND = [
     ({"CHAPPE_CA_CERTIFICATES": "absent.pem"}, r"wrong +ca_certificates", 1),
     ({"CHAPPE_SECRET_KEY": "CANARY"}, r"wrong +stored secrets", 1),
     ({"CHAPPE_DATABASE": "postgresql://nobody:CANARY@127.0.0.1:1/x"}, r"wrong +database", 1),
+    ({"CHAPPE_DATABASE": "mysql://nobody:CANARY@127.0.0.1:1/x"}, r"wrong +database +.*not supported.* correct the", 1),
+    ({"CHAPPE_DATABASE": "not a url CANARY"}, r"wrong +database +the database URL cannot be read", 1),
     ({"CHAPPE_HTTP": "0.0.0.0:0"}, r"warning +encryption", 0),
 ]
 
@@ -513,6 +541,14 @@ def test_check_finds_what_is_wrong(settings: dict[str, str], pattern: str, code:
     assert re.search(pattern, checked.stdout)
     assert "Python" in checked.stdout
     assert "CANARY" not in checked.stdout + checked.stderr
+
+
+def test_check_finds_a_database_that_others_read(applied: str) -> None:
+    """Where others may read the database file, `check` warns and says what to do; of one that we made, it need not."""
+    file = Path(applied) / "chappe.db"
+    assert "can be read by others" not in run("check", "--data", applied).stdout
+    file.chmod(0o644)
+    assert re.search(r"warning +database file .* chmod go=", run("check", "--data", applied).stdout)
 
 
 def test_check_leaves_the_lock(start: Start, applied: str) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chappe.settings import Settings
 
 PASSWORD_VARIABLE = "CHAPPE_PASSWORD"
+DATABASE_VARIABLE = "CHAPPE_DATABASE"
 
 Decorated = Callable[..., Any]
 
@@ -53,7 +54,12 @@ def options(*added: Callable[[Decorated], Decorated]) -> Callable[[Decorated], D
 
 
 data = click.option("--data", metavar="DIR", help="Folder of the gateway's SQLite database [chappe-data].")
-database = click.option("--database", metavar="URL", help="PostgreSQL instead: postgresql://user@host/name.")
+database = click.option(
+    "--database",
+    metavar="URL",
+    help=f"PostgreSQL instead: postgresql://user@host/name. Others on this machine can see it: with a password, put it "
+    f"into {DATABASE_VARIABLE}.",
+)
 http = click.option("--http", metavar="HOST:PORT", help="Where to listen [127.0.0.1:8080]; port 0 takes a free one.")
 config = click.option(
     "--config",
@@ -70,7 +76,7 @@ account = options(
         "--password",
         metavar="SECRET",
         envvar=PASSWORD_VARIABLE,
-        help=f"Its password; better in {PASSWORD_VARIABLE}, or asked for when absent.",
+        help=f"Its password. Others on this machine can see it: better in {PASSWORD_VARIABLE}, or absent and asked for.",
     ),
 )
 
@@ -104,6 +110,7 @@ def serve(config: Path | None, data: str | None, database: str | None, http: str
     from chappe.networks import Networks
 
     settings = settings_of(config, {**store_options(data, database), "http": http})
+    refuse_wrong_url(settings)
     try:
         Networks.parse(settings.allowed_networks)
     except ValueError as error:
@@ -133,13 +140,14 @@ def run_gateway(gateway: Any) -> None:
 
     from chappe.app import StartError
     from chappe.cli.serving import BrokenError
+    from chappe.gateway.gateway_file import GatewayFileError
     from chappe.gateway.secrets import SealError
     from chappe.store.database import StoreError
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(gateway)
-    except (StartError, StoreError, SealError, BrokenError) as error:
+    except (StartError, StoreError, SealError, GatewayFileError, BrokenError) as error:
         fail(str(error))
 
 
@@ -150,8 +158,8 @@ def origin(host: str, port: int) -> str:
 @program.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only print the plan.")
-@options(data, database)
-def apply(file: Path, dry_run: bool, data: str | None, database: str | None) -> None:
+@options(config, data, database)
+def apply(file: Path, dry_run: bool, config: Path | None, data: str | None, database: str | None) -> None:
     """Make the gateway match FILE.
 
     FILE holds accounts, carriers and routes. Prints the plan, then makes all of it true, or nothing. A running server
@@ -159,7 +167,8 @@ def apply(file: Path, dry_run: bool, data: str | None, database: str | None) -> 
     """
     from chappe.cli.applying import apply_file
 
-    settings = settings_of(None, store_options(data, database), is_quiet=True)
+    settings = settings_of(config, store_options(data, database), is_quiet=True)
+    refuse_wrong_url(settings)
     apply_file(settings, file, is_dry_run=dry_run)
 
 
@@ -331,6 +340,16 @@ def settings_of(file: Path | None, given: dict[str, str | None], *, is_quiet: bo
         raise click.UsageError(str(error)) from None
     logs.set_up(settings.log_format, "warning" if is_quiet else settings.log_level)
     return settings
+
+
+def refuse_wrong_url(settings: "Settings") -> None:
+    """A database URL that cannot be is wrong use."""
+    from chappe.store.database import DatabaseUrlError, url_of
+
+    try:
+        url_of(settings.database_url)
+    except DatabaseUrlError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def fail(sentence: str) -> NoReturn:

@@ -52,9 +52,12 @@ def apply_file(settings: Settings, file: Path, *, is_dry_run: bool) -> None:
     """Print what was changed, or would be. Raises click.ClickException; then nothing was changed."""
     try:
         text = file.read_text(encoding="utf-8")
-        changes = planned(settings, text, str(file)) if is_dry_run else applied(settings, text, str(file))
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{file}: {error}") from None
+    try:
+        changes = planned(settings, text, str(file)) if is_dry_run else applied(settings, text, str(file))
+    except OSError as error:
+        raise click.ClickException(f"cannot use the data folder {settings.data}: {error.strerror}") from None
     except (GatewayFileError, SealError, StoreError) as error:
         raise click.ClickException(f"{error}\nNothing was changed.") from None
     print_changes(changes)

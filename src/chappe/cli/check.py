@@ -24,7 +24,7 @@ from chappe.gateway.secrets import KEY_FILE, Sealer, SealError
 from chappe.listeners.tls import server_context
 from chappe.networks import Networks
 from chappe.settings import DATABASE_FILE, Settings
-from chappe.store.database import Database, StoreError
+from chappe.store.database import Database, DatabaseUrlError, StoreError
 from chappe.store.figures import Figures, Overview
 from chappe.store.migrate import HEAD
 from chappe.store.promises import durability_promises, nodes_count, tables_version, version_promise
@@ -90,9 +90,18 @@ def look_at_database(settings: Settings) -> Iterator[Finding]:
         if database.file is not None and not database.file.exists():
             yield Finding("database", State.OK, f"SQLite, none at {database.file} yet", "`chappe serve` makes it")
             return
+        yield from look_at_mode(database.file)
         yield from look_inside(database)
+    except DatabaseUrlError as error:
+        yield Finding("database", State.WRONG, str(error), "correct the setting database, or --database")
     except (StoreError, OSError) as error:
         yield Finding("database", State.WRONG, str(error), "is it running, and may this user reach it?")
+
+
+def look_at_mode(file: Path | None) -> Iterator[Finding]:
+    if file is not None and is_open(file):
+        advice = f"it holds texts and numbers: chmod go= {file}*"
+        yield Finding("database file", State.WARNING, f"{file} can be read by others", advice)
 
 
 def look_inside(database: Database) -> Iterator[Finding]:
@@ -228,7 +237,7 @@ def look_at_key(settings: Settings) -> Iterator[Finding]:
     path = Path(settings.data) / KEY_FILE
     if not path.exists():
         yield Finding(subject, State.OK, "no key yet", "the next start makes one")
-    elif stat.S_IMODE(path.stat().st_mode) & 0o077:
+    elif is_open(path):
         yield Finding(subject, State.WARNING, f"{path} can be read by others", f"chmod 600 {path}")
     else:
         yield Finding(subject, State.OK, f"sealed with {path}; keep a copy apart from the database")
@@ -243,6 +252,11 @@ LOOKS: tuple[Look, ...] = (
     look_at_certificate,
     look_at_networks,
 )
+
+
+def is_open(file: Path) -> bool:
+    """Whether anybody but its owner may do anything with a file."""
+    return bool(stat.S_IMODE(file.stat().st_mode) & 0o077)
 
 
 def is_locked(path: Path) -> bool:
