@@ -3,7 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from chappe.core.centre import Accepted
+import pytest
+
+from chappe.core.centre import Accepted, Uncertain
 from gateway.middle import YES, Middle, play
 
 ONE = """
@@ -148,6 +150,35 @@ def test_stopping_has_an_end(tmp_path: Path) -> None:
         middle.store.leave(middle.time.now_ms())
         assert middle.store.ask(middle.store.figures.overview).doubtful == {1: 2}
         assert sorted(middle.states()) == ["queued"] * 8 + ["sending"] * 2
+
+    play(tmp_path, script, ONE, SCRIPTS)
+
+
+@pytest.mark.parametrize("is_answered_late", [False, True], ids=["held before", "held after"])
+@pytest.mark.parametrize("policy, state, tries", [("resend", "sent", 2), ("fail", "undeliverable", 1)])
+def test_what_is_held_follows_a_new_policy(
+    tmp_path: Path, policy: str, state: str, tries: int, is_answered_late: bool
+) -> None:
+    """A carrier that no longer holds settles what it held, also what its old policy holds after the change."""
+
+    async def script(middle: Middle) -> None:
+        first = middle.scripts["first"]
+        await middle.submit(NUMBERS[0])
+        if not is_answered_late:
+            first.answer(Uncertain())
+            await middle.pass_time(60, step_s=5)
+            assert middle.states() == ["sending"]
+        await follow(middle, ONE.replace("window = 2", f'window = 2\nuncertain = "{policy}"'))
+        await middle.pass_time(5)
+        first.always = YES
+        if is_answered_late:
+            first.answer(Uncertain())
+        await middle.pass_time(10)
+        if first.waiting:
+            first.answer()
+            await middle.settle()
+        assert middle.states() == [state]
+        assert len(first.asked) == tries
 
     play(tmp_path, script, ONE, SCRIPTS)
 

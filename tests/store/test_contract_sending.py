@@ -10,7 +10,7 @@ from chappe.core.model import Message, Priority, State
 from chappe.store import schema
 from chappe.store.database import Database
 from chappe.store.engine import Store
-from chappe.store.sending import Claim, Recorded
+from chappe.store.sending import Claim, Reconsideration, Recorded
 from store.givens import (
     CARRIER,
     NOW_MS,
@@ -295,6 +295,22 @@ def test_what_a_dead_node_held_is_doubtful(house: House) -> None:
     assert result(other, other.record(sent(adopted))).is_made
     assert house.states() == {1: "sent", 2: "queued"}
     house.check_books()
+
+
+def test_doubts_can_be_looked_at_anew(house: House) -> None:
+    """A doubtful message that was to wait comes due at once; what somebody has in hand or another carrier has, not."""
+    house.accept(a_message(1), a_message(2), a_message(3, carrier_id=CARRIER + 1), a_message(4, due_ms=NOW_MS + 9))
+    elsewhere = result(house.store, house.store.claim(Claim(CARRIER + 1, 1, NOW_MS)))
+    for one in house.claim(count_max=1) + elsewhere:
+        held = after(one, Uncertain("no answer"))
+        assert result(house.store, house.store.record(held)).is_made
+    [in_hand] = house.claim()
+    before = {row["id"]: row["due_ms"] for row in house.rows(schema.message)}
+    assert result(house.store, house.store.adopt(Claim(CARRIER, 10, NOW_MS))) == []
+    assert result(house.store, house.store.reconsider(Reconsideration(CARRIER, NOW_MS))) == 1
+    assert {row["id"]: row["due_ms"] for row in house.rows(schema.message)} == {**before, 1: NOW_MS}
+    assert in_hand.id == 2
+    assert ids_of(result(house.store, house.store.adopt(Claim(CARRIER, 10, NOW_MS)))) == [1]
 
 
 def test_a_claim_that_overlaps_its_own_fencing_is_found(house: House) -> None:

@@ -17,7 +17,7 @@ from chappe.gateway.pace import Link, Throughput
 from chappe.store.callbacks import DueCallback
 from chappe.store.database import StoreBroken, StoreError
 from chappe.store.engine import Store
-from chappe.store.sending import Claim, Sending
+from chappe.store.sending import Claim, Reconsideration, Sending
 
 POLL_S = 1.0  # how soon a message that came due without a wake-up is noticed
 CLAIM_MAX = 200
@@ -49,6 +49,8 @@ class Dispatcher:
         self.link = Link()
         self.in_hand: set[int] = set()  # what this process has claimed for the carrier, until its fate is written
         self._is_claim_lost = self._is_adoption_lost = True  # a predecessor's may have been
+        self._inherited: frozenset[int] | None = None  # what a predecessor has under way, by its own policy
+        self._is_reconsidered = carrier.uncertain is UncertainPolicy.HOLD
         self._store = store
         self._clock = clock
         self._feed = feed
@@ -91,6 +93,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Rounds until stopped: at once while there is room and work, else on a wake-up or when the wait is over."""
+        self._inherited = frozenset(self.in_hand)
         while not self._is_stopping:
             self._is_woken.clear()
             try:
@@ -175,6 +178,7 @@ class Dispatcher:
 
     async def settle_doubts_once(self) -> int:
         """One round over messages in doubt: asked about, sent again, failed or held, as the policy says."""
+        await self._reconsider_once()
         in_flight, is_repeat = frozenset(self.in_hand), self._is_adoption_lost
         claim = Claim(self.carrier.id, DOUBTS_MAX, self._clock.now_ms(), in_flight, is_repeat=is_repeat)
         self._is_adoption_lost = True
@@ -184,6 +188,13 @@ class Dispatcher:
         for message in adopted:
             self._start(self._settle_doubt(message))
         return len(adopted)
+
+    async def _reconsider_once(self) -> None:
+        """What was held under an earlier policy follows ours, once no predecessor can hold any more of it."""
+        if self._is_reconsidered or self._inherited is None or self._inherited & self.in_hand:
+            return
+        await self._store.reconsider(Reconsideration(self.carrier.id, self._clock.now_ms()))
+        self._is_reconsidered = True
 
     async def _settle_doubt(self, message: Message) -> None:
         self._unrecorded.add(message.id)

@@ -20,7 +20,7 @@ from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
 from chappe.store.receipts import ReceiptRow, Receipts, Told
-from chappe.store.sending import Claim, Outbox, Recorded, Sending
+from chappe.store.sending import Claim, Outbox, Reconsideration, Recorded, Sending
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,6 +50,7 @@ class Store:
         self._receive = Verb(2, self._receipts.record_many)
         self._cancel = Verb(3, self._cancel_many)
         self._expire = Verb(3, self._expire_many)
+        self._reconsider = Verb(3, self._outbox.reconsider_many)
         self._close_callback = Verb(4, self._callbacks.record_many)
         self._disable_url = Verb(4, self._callbacks.disable_many)
         self._accept = Verb(5, self._messages.accept_many, lambda item: len(item.messages))
@@ -78,6 +79,10 @@ class Store:
     def adopt(self, item: Claim) -> Future[list[Message]]:
         """Doubtful messages of a carrier, now ours."""
         return self._commits.put(self._adopt, item)
+
+    def reconsider(self, item: Reconsideration) -> Future[int]:
+        """Make all doubtful messages of a carrier due now; how many those were."""
+        return self._commits.put(self._reconsider, item)
 
     def record(self, item: Sending) -> Future[Recorded]:
         """What a carrier said to a message we were sending."""

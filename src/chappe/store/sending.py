@@ -49,6 +49,13 @@ class Claim(Struct, frozen=True):
     is_repeat: bool = False  # the last claim raised StoreUnavailable: it may have been kept all the same
 
 
+class Reconsideration(Struct, frozen=True):
+    """A wish to look at all doubtful messages of a carrier anew: its policy may have changed."""
+
+    carrier_id: int
+    now_ms: int
+
+
 class Sending(Struct, frozen=True, kw_only=True):
     """What became of a message this node was sending: its move, and what the carrier calls it from now on."""
 
@@ -95,6 +102,19 @@ class Outbox:
             .where(message.c.id.in_(select(doubtful.c.id)))
             .values(node_id=bindparam("owner"))
             .returning(*MESSAGE_COLUMNS),
+        )
+        patient = (
+            select(message.c.id)
+            .where(
+                IS_SENDING,
+                message.c.node_id == NOBODY,
+                message.c.carrier_id == bindparam("carrier"),
+                message.c.due_ms > bindparam("now"),
+            )
+            .with_for_update(skip_locked=True)
+        )
+        self._reconsider = Prepared(
+            database, update(message).where(message.c.id.in_(patient)).values(due_ms=bindparam("now"))
         )
         self._held = Prepared(
             database,
@@ -186,6 +206,12 @@ class Outbox:
         """Doubtful messages of a carrier, now owned by this node, their attempt as it was."""
         # Under the negative id: a repeated claim must never take them for messages that were not sent yet.
         return self._take(transaction, [self._adopt] * len(claims), -self._node.id, claims, is_repeat)
+
+    def reconsider_many(
+        self, transaction: Transaction, wishes: Sequence[Reconsideration], is_repeat: bool
+    ) -> list[int]:
+        """Make what is doubtful due now, whatever it was to wait for; how many messages that were."""
+        return [transaction.run(self._reconsider, carrier=one.carrier_id, now=one.now_ms) for one in wishes]
 
     def _take(
         self,
