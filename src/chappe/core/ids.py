@@ -24,8 +24,3 @@ class IdMaker:
         first = fresh if fresh > self._last else self._last + 1 + self._random_bits(RANDOM_BITS - 9)
         self._last = first + count - 1
         return first
-
-
-def made_at_ms(message_id: int) -> int:
-    """The millisecond in which an id was made (a busy maker may run slightly ahead)."""
-    return (message_id >> RANDOM_BITS) + EPOCH_MS

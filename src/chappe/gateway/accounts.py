@@ -148,10 +148,6 @@ class Delays:
     def is_empty(self) -> bool:
         return not self._delays
 
-    @property
-    def keys_count(self) -> int:
-        return len(self._delays)
-
     def wait_s(self, key: Hashable) -> float:
         """How long this key must still wait; 0.0 where it need not."""
         delay = self._delays.get(key)

@@ -4,7 +4,7 @@ A request looks at one snapshot from its first step to its last. The holder asks
 and then (whoever owns the ticker decides how often) and builds a new snapshot only where that moved.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -113,11 +113,6 @@ class DirectoryHolder:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
         self.current = Directory(StoredConfiguration(), sealer)
-        self._listeners: list[Callable[[Directory], None]] = []
-
-    def on_change(self, tell: Callable[[Directory], None]) -> None:
-        """Ask to be called, in the loop, with every new snapshot."""
-        self._listeners.append(tell)
 
     async def refresh(self, store: Store) -> bool:
         """Look once; whether there is a new snapshot. Raises StoreError or SealError, and keeps the one it has."""
@@ -125,6 +120,4 @@ class DirectoryHolder:
         if stored is None:
             return False
         self.current = Directory(stored, self._sealer)
-        for tell in self._listeners:
-            tell(self.current)
         return True
