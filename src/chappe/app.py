@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import fcntl
 import gc
-import importlib.metadata
 import os
 import socket
 import ssl
@@ -26,9 +25,8 @@ from chappe.clock import SystemClock
 from chappe.core.centre import MessageCentre
 from chappe.core.ids import IdMaker
 from chappe.core.model import Carrier, Receipt
-from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply, plain, upstream_of
-from chappe.dialects.proovl import PROOVL
-from chappe.dialects.smsfox import SMSFOX
+from chappe.dialects.base import HttpRequest, HttpResponse, Reply, plain, upstream_of
+from chappe.dialects.known import known_dialects
 from chappe.gateway.accounts import Accounts
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk
 from chappe.gateway.directory import DirectoryHolder
@@ -68,12 +66,6 @@ EXPIRE_S = 5.0
 EXPIRE_MAX = 5_000  # each time: a thousand a second
 # Shares of the time that shutdown has: answer what was asked, hear what was sent, call back what is due.
 SHARE_LISTEN, SHARE_DISPATCH, SHARE_CALLBACKS = 0.3, 0.4, 0.2
-
-
-def known_dialects() -> tuple[Dialect, ...]:
-    """Ours, and those that other packages offer under the entry point `chappe.dialects`."""
-    others = [point.load() for point in importlib.metadata.entry_points(group="chappe.dialects")]
-    return (SMSFOX, PROOVL, *others)
 
 
 DIALECTS = known_dialects()

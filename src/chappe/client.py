@@ -29,8 +29,7 @@ from msgspec import Struct
 from chappe.core.centre import Accepted, Balance, Refusal, Refused, Uncertain
 from chappe.core.model import Report, Secret, Service, Submission
 from chappe.dialects.base import Dialect, Flow, HttpRequest, Reply, Upstream, run, run_async
-from chappe.dialects.proovl import PROOVL
-from chappe.dialects.smsfox import SMSFOX
+from chappe.dialects.known import known_dialects
 from chappe.networks import OPEN
 from chappe.outbound import Outbound, SyncOutbound
 from chappe.sms.numbers import mask
@@ -50,7 +49,7 @@ __all__ = [
     "send_async",
 ]
 
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (PROOVL, SMSFOX)}
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in known_dialects()}
 TIMEOUT_S = 30.0
 
 Found = TypeVar("Found")

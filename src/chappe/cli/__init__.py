@@ -76,7 +76,7 @@ account = options(
         "--password",
         metavar="SECRET",
         envvar=PASSWORD_VARIABLE,
-        help=f"Its password. Others on this machine can see it: better in {PASSWORD_VARIABLE}, or absent and asked for.",
+        help=f"Its password. Others on this machine can see it: better in {PASSWORD_VARIABLE}, or asked for if absent.",
     ),
 )
 
@@ -287,7 +287,9 @@ def client_of(via: str, url: str, login: str, password: str | None) -> "Client":
     from chappe.client import DIALECTS, Client
 
     if via not in DIALECTS:
-        raise click.BadParameter(f"no dialect is called {via!r}; there are {', '.join(DIALECTS)}", param_hint="--via")
+        raise click.BadParameter(
+            f"no dialect is called {via!r}; there are {', '.join(sorted(DIALECTS))}", param_hint="--via"
+        )
     if url and "://" not in url:
         raise click.BadParameter("an address begins with http:// or https://", param_hint="--url")
     if password is None:

@@ -1,0 +1,23 @@
+"""Every dialect that this installation speaks, as customer and as provider.
+
+Ours stand here; other packages offer theirs under the entry point `chappe.dialects`, each a `Dialect`. A name belongs
+to whoever has it first, so that nobody takes the place of ours.
+"""
+
+from importlib.metadata import entry_points
+
+from chappe.dialects.base import Dialect
+from chappe.dialects.proovl import PROOVL
+from chappe.dialects.smsfox import SMSFOX
+
+GROUP = "chappe.dialects"
+
+
+def known_dialects() -> tuple[Dialect, ...]:
+    """Ours first, then those of other packages."""
+    dialects = [SMSFOX, PROOVL]
+    for point in entry_points(group=GROUP):
+        dialect = point.load()
+        if all(dialect.name != one.name for one in dialects):
+            dialects.append(dialect)
+    return tuple(dialects)
