@@ -436,8 +436,37 @@ def test_what_could_never_work_is_refused(right: str, wrong: str, words: str, da
 
 
 def test_the_client_speaks_what_the_gateway_speaks() -> None:
-    """Every dialect of the gateway is one of the client's."""
-    assert {dialect.name for dialect in app.DIALECTS} <= DIALECTS.keys()
+    """The dialects of the gateway are those of the client."""
+    assert {dialect.name for dialect in app.DIALECTS} == DIALECTS.keys()
+
+
+def test_a_dialect_of_another_package_is_spoken(tmp_path: Path) -> None:
+    """What another package offers as an entry point is spoken by gateway and client, and ours keep their names."""
+    (tmp_path / "other.py").write_text(
+        "from msgspec.structs import replace\n"
+        "from chappe.dialects.smsfox import SMSFOX\n"
+        "TELEX = replace(SMSFOX, name='telex')\n"
+        "THIEF = replace(SMSFOX, name='proovl')\n"
+    )
+    described = tmp_path / "other-1.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
+    (described / "entry_points.txt").write_text("[chappe.dialects]\ntelex = other:TELEX\nproovl = other:THIEF\n")
+    script = (
+        "from chappe import app, client\n"
+        "print(sorted(one.name for one in app.DIALECTS), sorted(client.DIALECTS))\n"
+        "from chappe.dialects.proovl import PROOVL\n"
+        "print(client.DIALECTS['proovl'] is PROOVL)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env=surroundings(PYTHONPATH=str(tmp_path)),
+    )
+    names = "['proovl', 'smsfox', 'telex']"
+    assert told.stdout == f"{names} {names}\nTrue\n"
 
 
 def test_send_status_balance(start: Start, applied: str) -> None:
@@ -529,6 +558,7 @@ UNSOUND = [
     ({"CHAPPE_DATABASE": "postgresql://nobody:CANARY@127.0.0.1:1/x"}, r"wrong +database", 1),
     ({"CHAPPE_DATABASE": "mysql://nobody:CANARY@127.0.0.1:1/x"}, r"wrong +database +.*not supported.* correct the", 1),
     ({"CHAPPE_DATABASE": "not a url CANARY"}, r"wrong +database +the database URL cannot be read", 1),
+    ({"CHAPPE_DATABSE": "CANARY"}, r"warning +environment +CHAPPE_DATABSE .* is CHAPPE_DATABASE meant\?", 0),
     ({"CHAPPE_HTTP": "0.0.0.0:0"}, r"warning +encryption", 0),
 ]
 

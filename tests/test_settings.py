@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chappe.settings import Settings, SettingsError, load, table
+from chappe.settings import Settings, SettingsError, load, mistyped, table
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,6 +36,26 @@ def test_numbers_are_read_from_the_environment() -> None:
 def test_other_variables_are_left_alone() -> None:
     """CHAPPE_ variables that name no setting belong to somebody else and are no error."""
     assert load(environment={"CHAPPE_TEST_ALL": "1", "chappe_data": "x", "PATH": "/bin"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    "name, near",
+    [
+        ("CHAPPE_ALLOWED_NETWORK", "CHAPPE_ALLOWED_NETWORKS"),
+        ("CHAPPE_DATABSE", "CHAPPE_DATABASE"),
+        ("CHAPPE_SECRETKEY", "CHAPPE_SECRET_KEY"),
+        ("chappe_log_level", "CHAPPE_LOG_LEVEL"),
+        ("CHAPPE_HTTP", None),
+        ("CHAPPE_PASSWORD", None),
+        ("CHAPPE_TEST_ALL", None),
+        ("CHAPPE_PYTHON", None),
+        ("CHAPPE_CRASH_SEED", None),
+        ("DATABASE", None),
+    ],
+)
+def test_a_slip_is_told_from_a_stranger(name: str, near: str | None) -> None:
+    """A name in the environment that is almost a setting's is taken for a slip; settings and others' names are not."""
+    assert mistyped({name: "x"}) == ({name: near} if near else {})
 
 
 WRONG = [

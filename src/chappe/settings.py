@@ -5,6 +5,7 @@ capitals), then the command line; the last one wins. Accounts, carriers, routes 
 the database. `python -m chappe.settings` prints the table of docs/settings.md.
 """
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -17,10 +18,11 @@ from msgspec import Meta, Struct
 ENVIRONMENT_PREFIX = "CHAPPE_"
 DATABASE_FILE = "chappe.db"
 PORT_MAX = 65_535
+CLOSENESS_MIN = 0.85  # how like a setting another name must be to be taken for a slip; 1 = the same
 
 
 class SettingsError(Exception):
-    """A setting is unknown or has a value that cannot be; the message names it, where it stands, and what to do."""
+    """A setting is unknown or cannot be what it is; the message names it, where it stands, and what to do."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -131,6 +133,17 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
         if name.startswith(ENVIRONMENT_PREFIX) and name.isupper()
     }
     return {name: value for name, value in given.items() if name in TYPES}
+
+
+def mistyped(environment: Mapping[str, str]) -> dict[str, str]:
+    """Names in the environment that are no setting but look like one, and the name each of them looks like."""
+    names = [ENVIRONMENT_PREFIX + name.upper() for name in TYPES]
+    near = {
+        name: difflib.get_close_matches(name.upper(), names, 1, CLOSENESS_MIN)
+        for name in environment
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name not in names
+    }
+    return {name: found[0] for name, found in near.items() if found}
 
 
 def parse_address(name: str, text: str) -> tuple[str, int]:

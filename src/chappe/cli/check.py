@@ -23,7 +23,7 @@ from chappe.clock import SystemClock
 from chappe.gateway.secrets import KEY_FILE, Sealer, SealError
 from chappe.listeners.tls import server_context
 from chappe.networks import Networks
-from chappe.settings import DATABASE_FILE, Settings
+from chappe.settings import DATABASE_FILE, Settings, mistyped
 from chappe.store.database import Database, DatabaseUrlError, StoreError
 from chappe.store.figures import Figures, Overview
 from chappe.store.migrate import HEAD
@@ -64,6 +64,11 @@ def findings(settings: Settings) -> list[Finding]:
 
 def look_at_python(_settings: Settings) -> Iterator[Finding]:
     yield Finding("Python", State.OK, f"{platform.python_implementation()} {platform.python_version()}")
+
+
+def look_at_environment(_settings: Settings) -> Iterator[Finding]:
+    for name, near in mistyped(os.environ).items():
+        yield Finding("environment", State.WARNING, f"{name} is no setting and is not read", f"is {near} meant?")
 
 
 def look_at_disk(settings: Settings) -> Iterator[Finding]:
@@ -245,6 +250,7 @@ def look_at_key(settings: Settings) -> Iterator[Finding]:
 
 LOOKS: tuple[Look, ...] = (
     look_at_python,
+    look_at_environment,
     look_at_disk,
     look_at_database,
     look_at_key,
