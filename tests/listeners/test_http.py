@@ -312,7 +312,7 @@ def test_a_page_answers_in_time(tmp_path: Path) -> None:
     """/healthz answers while the gateway is well, and is never kept by a cache."""
 
     async def story() -> None:
-        async with serving(settings_in(tmp_path), WORLD.format(url="http://127.0.0.1:9/")) as app:
+        async with serving(settings_in(tmp_path), WORLD.format(url="http://nobody.invalid/")) as app:
             async with asyncio.timeout(PATIENCE_S):
                 answer = await ask(app.http_port, get("/healthz"))
             assert (answer.status, answer.body) == (200, b"ok\n")
