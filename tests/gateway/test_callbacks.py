@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
+from structlog.testing import capture_logs
 
 from chappe.core.centre import RETRY_AFTER_MAX_S
 from chappe.core.model import State, Submission
@@ -374,6 +375,42 @@ def test_what_is_put_off_is_not_overtaken(tmp_path: Path) -> None:
         assert list(told_by_message(middle).values())[-1] == ["Sent", "Delivered"]
 
     play(tmp_path, script, world(), ["first"])
+
+
+def test_a_dead_url_is_logged_once(tmp_path: Path) -> None:
+    """The log tells when a URL goes down and when it is back, with account and host, never with its path."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        middle.customers.replies[ALICE] = [status(500)] * (FAILURES_MAX + 2)
+        for index in range(FAILURES_MAX):
+            await sent(middle, str(447_700_900_000 + index))
+        await middle.pass_time(300, step_s=1)
+        assert middle.callback_states() == {"done": FAILURES_MAX}
+
+    with capture_logs() as lines:
+        play(tmp_path, script, world(), ["first"])
+    assert [line["event"] for line in lines] == ["callback_url_down", "callback_url_back"]
+    assert {line["host"] for line in lines} == {"alice.example"}
+    assert "/receipt" not in str(lines)
+
+
+@pytest.mark.parametrize("reply, event", [(status(410), "callback_url_disabled"), (status(500), "callback_failed")])
+def test_an_end_without_success_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply, event: str
+) -> None:
+    """A URL that is gone for good, and a callback that is given up, leave one line each."""
+    monkeypatch.setattr(callbacks, "BACKOFF_S", (5,))
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        middle.customers.replies[ALICE] = [reply] * 2
+        await sent(middle)
+        await middle.pass_time(20)
+
+    with capture_logs() as lines:
+        play(tmp_path, script, world(), ["first"])
+    assert [(line["event"], line["host"]) for line in lines] == [(event, "alice.example")]
 
 
 def test_what_memory_has_no_room_for_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

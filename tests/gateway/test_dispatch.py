@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from chappe.core.centre import Accepted, Refusal, Refused, Uncertain
 from chappe.core.model import Priority, Report, State
-from chappe.gateway.dispatch import DETAIL_MAX
+from chappe.dialects.base import DETAIL_MAX
 from chappe.gateway.feed import Step
 from chappe.store.database import StoreUnavailable
 from gateway.middle import YES, Middle, ScriptedCarrier, play
@@ -346,6 +347,25 @@ def test_a_doubtful_message_follows_its_carriers_policy(
         assert "canary" not in middle.message()["detail"]
 
     play(tmp_path, script, world(uncertain=policy), SCRIPTS)
+
+
+def test_trouble_is_logged_once(tmp_path: Path) -> None:
+    """The log tells when a carrier goes down and is back, how many messages are in doubt, and where a carrier broke."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.verdicts, first.always = [RuntimeError("canary"), Uncertain(), *[GONE] * 6], YES
+        await middle.submit(NUMBER, "447700900124")
+        await middle.submit("447700900125")
+        await middle.pass_time(300, step_s=1)
+        assert sorted(middle.states()) == ["sending", "sending", "sent"]
+
+    with capture_logs() as lines:
+        play(tmp_path, script, world(), SCRIPTS)
+    assert [line["event"] for line in lines] == ["carrier_broke", "messages_in_doubt", "carrier_down", "carrier_back"]
+    assert (lines[0]["log_level"], lines[0]["exc_info"], lines[1]["count"]) == ("error", True, 2)
+    assert {line["carrier"] for line in lines} == {"first"}
+    assert NUMBER not in str(lines)
 
 
 def test_what_the_carrier_does_not_know_is_sent_again(tmp_path: Path) -> None:

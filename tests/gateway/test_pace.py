@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chappe.core.centre import RETRY_AFTER_MAX_S, Accepted, Refusal, Refused, Uncertain, Verdict
-from chappe.gateway.pace import BURST_S, FAILURES_MAX, PAUSE_MAX_S, Link, Throughput
+from chappe.gateway.pace import BURST_S, FAILURES_MAX, PAUSE_MAX_S, Change, Link, Throughput
 
 WINDOW = 10
 YES = Accepted(())
@@ -100,3 +100,25 @@ def test_a_pause_always_ends(heard: list[tuple[float, Verdict]]) -> None:
         link.hear(verdict, now_s)
     assert link.wait_s(now_s) <= PAUSE_MAX_S
     assert link.allowance(WINDOW, now_s + PAUSE_MAX_S) == (1 if link.failures >= FAILURES_MAX else WINDOW)
+
+
+def test_what_happens_to_a_link_is_told_once() -> None:
+    """Down is told once however often it fails, and back once; an hour that was asked for is told like being down."""
+    link = Link()
+    heard: list[tuple[float, Verdict]] = [
+        *((second, GONE) for second in (0, 1, 3, 7, 15, 31, 63)),
+        (127, YES),
+        (128, YES),
+        (129, LATER),
+        (3729, YES),
+    ]
+    told = []
+    for second, verdict in heard:
+        link.hear(verdict, second)
+        told.append((second, link.change(second)))
+    assert [one for one in told if one[1]] == [
+        (15, Change.SHUT),
+        (127, Change.BACK),
+        (129, Change.SHUT),
+        (3729, Change.BACK),
+    ]

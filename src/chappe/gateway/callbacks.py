@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -28,7 +29,7 @@ from chappe.dialects.base import (
     retry_after,
 )
 from chappe.gateway.feed import Feed, Step
-from chappe.gateway.pace import Link
+from chappe.gateway.pace import Change, Link
 from chappe.store.callbacks import CallbackClaim, CallbackDraft, CallbackResult, DisabledUrl, DueCallback
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
@@ -248,8 +249,21 @@ class CallbackDesk:
             destination.learn(due, result, reply, now_ms, self._clock.monotonic_s())
         if result.state == "disabled":
             self._store.disable_url(DisabledUrl(due.account_id, url, now_ms)).add_done_callback(forget)
+        self._log(due, result, destination.link.change(self._clock.monotonic_s()), url)
         self._close(due, result)
         self._feed.tell(STEPS[result.state], str(result.status or result.detail), due.message_id)
+
+    def _log(self, due: DueCallback, result: CallbackResult, change: Change | None, url: str) -> None:
+        """What an operator wants to know. Of the URL only the host: the rest may hold a secret."""
+        host = urlsplit(url).hostname
+        if result.state == "disabled":
+            log.warning("callback_url_disabled", account_id=due.account_id, host=host)
+        elif result.state == "failed":
+            log.warning("callback_failed", account_id=due.account_id, host=host, callback_id=due.id)
+        if change is Change.SHUT:
+            log.warning("callback_url_down", account_id=due.account_id, host=host, status=result.status)
+        elif change is Change.BACK:
+            log.info("callback_url_back", account_id=due.account_id, host=host)
 
     def _request(self, due: DueCallback, url: str) -> HttpRequest | None:
         """The request that makes this callback; None where it cannot be written (any more)."""

@@ -8,16 +8,21 @@ until that is written the message counts as ours. A link that is shut passes on 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 
+import structlog
+
 from chappe.clock import Clock
 from chappe.core.centre import Accepted, MessageCentre, Refusal, Refused, Uncertain, Verdict
 from chappe.core.lifecycle import Move, after_doubt, after_query, after_verdict
 from chappe.core.model import Carrier, Message, Report, State, Submission, UncertainPolicy
+from chappe.dialects.base import DETAIL_MAX
 from chappe.gateway.feed import Feed, Step
-from chappe.gateway.pace import Link, Throughput
+from chappe.gateway.pace import Change, Link, Throughput
 from chappe.store.callbacks import DueCallback
 from chappe.store.database import StoreBroken, StoreError
 from chappe.store.engine import Store
 from chappe.store.sending import Claim, Reconsideration, Sending
+
+log = structlog.get_logger()
 
 POLL_S = 1.0  # how soon a message that came due without a wake-up is noticed
 CLAIM_MAX = 200
@@ -25,7 +30,6 @@ DETOUR_MAX = 200
 DOUBTS_MAX = 100
 UNRECORDED_FACTOR = 4  # verdicts waiting to be written, as a multiple of the window
 RECORD_AGAIN_S = 1.0
-DETAIL_MAX = 200
 IS_DOWN = Refused(Refusal.UNREACHABLE, "link is down")
 OUT_OF_TIME = Refused(Refusal.UNREACHABLE, "its time ran out before it could leave")
 
@@ -60,6 +64,7 @@ class Dispatcher:
         self._under_way: set[int] = set()  # asked, not answered
         self._unrecorded: set[int] = set()  # answered, not written yet
         self._tasks: set[asyncio.Task[None]] = set()
+        self._doubts_count = 0  # came into doubt since this was last logged
         self._is_woken = asyncio.Event()
         self._is_stopping = False
 
@@ -166,18 +171,35 @@ class Dispatcher:
         try:
             verdict = await self.centre.submit(southward(message))
         except Exception:  # a carrier that breaks must not take the gateway along; nobody knows what left
+            log.exception("carrier_broke", carrier=self.carrier.name, message_id=message.id)
             verdict = Uncertain("carrier failed")
         finally:
             self._under_way.discard(message.id)
-        self.link.hear(verdict, self._clock.monotonic_s())
+        self._hear(verdict)
         self._is_woken.set()
         await self._record(message, self._after(message, verdict), verdict)
+
+    def _hear(self, verdict: Verdict) -> None:
+        now_s = self._clock.monotonic_s()
+        self.link.hear(verdict, now_s)
+        self._doubts_count += isinstance(verdict, Uncertain)
+        change = self.link.change(now_s)
+        if change is Change.SHUT:
+            wait_s = round(self.link.wait_s(now_s), 1)
+            reason = verdict.reason.value if isinstance(verdict, Refused) else "no answer"
+            log.warning("carrier_down", carrier=self.carrier.name, reason=reason, wait_s=wait_s)
+        elif change is Change.BACK:
+            log.info("carrier_back", carrier=self.carrier.name)
 
     def _after(self, message: Message, verdict: Verdict) -> Move:
         return after_verdict(message, verdict, self.carrier.uncertain, self._clock.now_ms())
 
     async def settle_doubts_once(self) -> int:
         """One round over messages in doubt: asked about, sent again, failed or held, as the policy says."""
+        if self._doubts_count:
+            policy = self.carrier.uncertain.value
+            log.warning("messages_in_doubt", carrier=self.carrier.name, count=self._doubts_count, policy=policy)
+            self._doubts_count = 0
         await self._reconsider_once()
         in_flight, is_repeat = frozenset(self.in_hand), self._is_adoption_lost
         claim = Claim(self.carrier.id, DOUBTS_MAX, self._clock.now_ms(), in_flight, is_repeat=is_repeat)
@@ -211,6 +233,7 @@ class Dispatcher:
         try:
             return await self.centre.query(str(message.id))
         except Exception:
+            log.exception("carrier_broke", carrier=self.carrier.name, message_id=message.id)
             return Uncertain("carrier failed")
 
     async def _record(

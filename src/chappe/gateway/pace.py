@@ -3,6 +3,8 @@
 Pure: everything here is told the time.
 """
 
+from enum import StrEnum
+
 from chappe.core.centre import REMEDIES, RETRY_AFTER_MAX_S, Accepted, Refused, Uncertain, Verdict
 
 BURST_S = 0.1  # what a rested link may send at once, in seconds of its throughput
@@ -37,6 +39,13 @@ class Throughput:
         return max(0.0, (1 - self._tokens) / self._per_s) if self._per_s else 0.0
 
 
+class Change(StrEnum):
+    """What an operator wants to know about a link, once."""
+
+    SHUT = "shut"
+    BACK = "back"
+
+
 class Link:
     """The health of the way to a carrier or a customer's URL. Trouble pauses it, longer each time; after several in a
     row it is down, and one message at a time tries whether it is back."""
@@ -44,6 +53,7 @@ class Link:
     def __init__(self) -> None:
         self.failures = 0
         self._resumes_s = 0.0  # when our own pause ends
+        self._is_told_shut = False
         self._asked_s = 0.0  # until when the other side asked to be left alone: no success shortens that
 
     @property
@@ -57,6 +67,16 @@ class Link:
     def is_shut(self, now_s: float) -> bool:
         """Whether it is no use to wait for it: down, or asked to stay away for longer than we pause ourselves."""
         return self.is_down or self.wait_s(now_s) > PAUSE_MAX_S
+
+    def change(self, now_s: float) -> Change | None:
+        """What there is to tell since the last time: a link that is shut is back when something got through."""
+        if not self._is_told_shut and self.is_shut(now_s):
+            self._is_told_shut = True
+            return Change.SHUT
+        if self._is_told_shut and not self.failures and not self.wait_s(now_s):
+            self._is_told_shut = False
+            return Change.BACK
+        return None
 
     def allowance(self, window: int, now_s: float) -> int:
         """How many may be under way: none while paused, one to probe after trouble, else the window."""
