@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.clock": frozenset(),
     "chappe.networks": frozenset(),
     "chappe.burst": frozenset(),
+    "chappe.process": frozenset(),
     "chappe.http_connection": frozenset({"chappe.dialects.base", "chappe.burst"}),
     "chappe.outbound": frozenset({"chappe.networks", "chappe.http_connection", "chappe.dialects.base", "chappe.clock"}),
     "chappe.client": frozenset({"chappe.dialects", "chappe.core", "chappe.sms", "chappe.outbound", "chappe.networks"}),

@@ -7,12 +7,9 @@ customer ◄─ outbound.py ◄─ gateway/callbacks.py ◄─ gateway/receipts.
 
 import asyncio
 import contextlib
-import fcntl
-import gc
 import os
 import socket
 import ssl
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -25,7 +22,7 @@ from chappe.clock import SystemClock
 from chappe.core.centre import MessageCentre
 from chappe.core.ids import IdMaker
 from chappe.core.model import Carrier, Receipt
-from chappe.dialects.base import HttpRequest, HttpResponse, Reply, plain, upstream_of
+from chappe.dialects.base import HttpRequest, HttpResponse, Reply, plain
 from chappe.dialects.known import known_dialects
 from chappe.gateway.accounts import Accounts
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk
@@ -36,7 +33,7 @@ from chappe.gateway.fleet import Fleet
 from chappe.gateway.front import Front
 from chappe.gateway.metrics import Metrics
 from chappe.gateway.queries import QueryDesk
-from chappe.gateway.receipts import ReceiptDesk
+from chappe.gateway.receipts import CarrierDoor, ReceiptDesk
 from chappe.gateway.secrets import Sealer, SealError
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
@@ -46,6 +43,7 @@ from chappe.listeners.server import HttpServer
 from chappe.listeners.tls import make_self_signed, server_context
 from chappe.networks import OPEN, Networks
 from chappe.outbound import Outbound
+from chappe.process import FolderUnusable, RandomBits, lock, tune_interpreter
 from chappe.settings import Settings
 from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
 from chappe.store.engine import Store
@@ -57,8 +55,6 @@ log = structlog.get_logger()
 
 SIMULATED = "simulated"
 DEMO_RECEIPT_PATH = "/demo/receipt"
-GARBAGE_THRESHOLD = 100_000  # allocations between young collections; the default of 700 costs seven percent here
-SWITCH_INTERVAL_S = 0.0005  # the loop must not wait long for the writer thread, nor the writer for the loop
 FOLLOW_S = 0.5  # how soon a running gateway follows `chappe apply`
 CALLBACKS_S = 1.0
 DOUBTS_S = 1.0
@@ -79,9 +75,7 @@ class App:
     def __init__(self, settings: Settings, *, is_demo: bool = False) -> None:
         self.settings = settings
         self.feed = Feed()
-        self.broken: asyncio.Event = (
-            asyncio.Event()
-        )  # set when nothing may be acknowledged any more: exit and start anew
+        self.broken = asyncio.Event()  # nothing may be acknowledged any more: exit and start anew
         self._is_demo = is_demo
         self._clock = SystemClock()
         self._random_bits = RandomBits()
@@ -105,14 +99,12 @@ class App:
             await self._closing.aclose()
             if isinstance(error, StoreUnavailable):
                 raise StartError(f"database {self._database.url!r}: {error}; is it running and reachable?") from error
-            if isinstance(error, StoreError | SealError):
+            if isinstance(error, StoreError | SealError | FolderUnusable):
                 raise StartError(str(error)) from error
             raise
 
     def _start_store(self) -> None:
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
-        gc.freeze()  # what the imports made stays; collections need not look at it
-        gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
+        tune_interpreter()
         settings = self.settings
         data = Path(settings.data)
         self._database = Database(settings.database_url)
@@ -169,9 +161,8 @@ class App:
         }
         if self._is_demo:
             pages[DEMO_RECEIPT_PATH] = take_receipt
-        self._listener = HttpListener(
-            dialects=DIALECTS, ask=front.answer, pages=pages, carrier_callback=self._carrier_callback
-        )
+        door = CarrierDoor(directory=lambda: self._directory.current, dialects=self._dialects, desk=self._receipts)
+        self._listener = HttpListener(dialects=DIALECTS, ask=front.answer, pages=pages, carrier_callback=door.answer)
 
     def _make_dispatcher(self, carrier: Carrier) -> Dispatcher:
         return Dispatcher(
@@ -275,21 +266,6 @@ class App:
             return False
         return True
 
-    async def _carrier_callback(self, key: str, request: HttpRequest) -> HttpResponse:
-        """A receipt from an HTTP carrier. It is answered as that provider expects, once it is kept."""
-        carrier = self._directory.current.carrier_by_key(key)
-        dialect = self._dialects.get(carrier.kind) if carrier else None
-        if carrier is None or dialect is None or dialect.south.receipt is None:
-            return plain("Not found", 404)
-        receipt = dialect.south.receipt(upstream_of(carrier), request)
-        if receipt is None:
-            return plain("Not a receipt", 400)
-        try:
-            await self._receipts.receive(carrier, receipt)
-        except StoreError:
-            return plain("Try again later", 503)
-        return dialect.south.callback_answer
-
     def _break(self, error: StoreBroken) -> None:
         log.critical("store_broken", error=str(error))
         self.broken.set()
@@ -310,41 +286,6 @@ class App:
             self._store.leave(self._clock.now_ms())
         except StoreError:  # the next start, or whoever sees our lease lapse, frees what we held
             log.warning("lease_not_returned")
-
-
-class RandomBits:
-    """Unpredictable bits, fetched by the page: asking the system for each id lets go of the interpreter each time."""
-
-    PAGE = 4096  # bytes
-    WORD = 4
-
-    def __init__(self) -> None:
-        self._words: list[int] = []
-
-    def __call__(self, bits: int) -> int:
-        """An integer of up to 32 random bits."""
-        while True:
-            try:
-                return self._words.pop() >> (8 * self.WORD - bits)
-            except IndexError:  # two threads make ids: whoever finds the page used up fetches another
-                self._words = list(memoryview(os.urandom(self.PAGE)).cast("I"))
-
-
-def lock(file: Path) -> int:
-    """Hold the data folder for this process alone; the system lets go when it ends, however it ends."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StartError(f"cannot use the data folder {file.parent}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StartError(
-            f"another chappe serves {file.parent}; stop it, or choose another folder with --data"
-        ) from None
-    return descriptor
 
 
 async def end(tasks: Sequence[asyncio.Task[None]]) -> None:

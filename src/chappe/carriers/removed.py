@@ -1,6 +1,6 @@
 """A carrier that was removed: like one that is down for good, so that a backup gets what still waits for it.
 
-What has no backup waits on, until the carrier is configured again or the validity ends: an operator's slip loses nothing.
+What has no backup waits on, until the carrier returns or the validity ends: an operator's slip loses nothing.
 """
 
 from chappe.core.centre import Balance, Cancelled, Refusal, Refused, Uncertain, Verdict

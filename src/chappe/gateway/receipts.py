@@ -1,12 +1,15 @@
 """Delivery receipts from carriers: to their message's state, its money and its callback, in one commit."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from chappe.clock import Clock
 from chappe.core.model import Carrier, Receipt
+from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, plain, upstream_of
 from chappe.gateway.feed import Feed, Step
 from chappe.store.callbacks import DueCallback
+from chappe.store.database import StoreError
 from chappe.store.engine import Store
 from chappe.store.receipts import ReceiptRow, Told
 
@@ -47,3 +50,33 @@ class ReceiptDesk:
         elif told.state is not None:
             self._feed.tell(Step.RECEIPT, told.state, told.message_id)
             self._announce(told.callbacks)
+
+
+class Known(Protocol):
+    """What is looked up: the directory's current snapshot."""
+
+    def carrier_by_key(self, callback_key: str) -> Carrier | None: ...
+
+
+class CarrierDoor:
+    """Where providers that we send through call back: each carrier under a key of its own, that nobody can guess."""
+
+    def __init__(self, *, directory: Callable[[], Known], dialects: Mapping[str, Dialect], desk: ReceiptDesk) -> None:
+        self._directory = directory
+        self._dialects = dialects
+        self._desk = desk
+
+    async def answer(self, key: str, request: HttpRequest) -> HttpResponse:
+        """Keep a receipt, and answer as that provider expects only once it is kept."""
+        carrier = self._directory().carrier_by_key(key)
+        dialect = self._dialects.get(carrier.kind) if carrier else None
+        if carrier is None or dialect is None or dialect.south.receipt is None:
+            return plain("Not found", 404)
+        receipt = dialect.south.receipt(upstream_of(carrier), request)
+        if receipt is None:
+            return plain("Not a receipt", 400)
+        try:
+            await self._desk.receive(carrier, receipt)
+        except StoreError:
+            return plain("Try again later", 503)
+        return dialect.south.callback_answer
