@@ -215,8 +215,7 @@ def wrong_callbacks(tables: Tables, accounts: Mapping[int, Account], dialects: M
         one = tables.messages[message_id]
         account = accounts[one.account_id]
         dialect = dialects[account.receipt_dialect or one.dialect]
-        # Who cancels a message knows it already.
-        is_news = State(after) in dialect.north.reported_states and State(after) is not State.CANCELLED
+        is_news = State(after) in dialect.north.reported_states
         if is_news and account.receipt_url and one.wants_callbacks:
             wanted[message_id, after] += 1
     written = Counter((each.message_id, each.report.state.value) for each in tables.callbacks)

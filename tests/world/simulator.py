@@ -46,7 +46,8 @@ STEPS_TOLD = 30
 START_MS = 1_800_000_000_000
 DAY_S = 86_400
 PRICE_MICROS = 10_000
-CALM_ROUNDS_MAX = 200
+CALM_ROUNDS_MAX = 400
+OVERDUE_S = 60.0
 CALM_COMMITS_MAX = 200
 
 RECEIVERS: dict[str, int] = {
@@ -194,7 +195,8 @@ class World:
                 self._calm_down()
                 self._check_end()
                 for line in logged:
-                    if line["log_level"] in ("error", "critical"):
+                    is_ours = line["event"] != "carrier_broke"  # the world's carriers break on purpose
+                    if line["log_level"] in ("error", "critical") and is_ours:
                         raise Violation(f"logged {line['event']}")
             except Exception as error:
                 steps = "\n".join(f"  {step}" for step in self.trace)
@@ -570,12 +572,13 @@ class World:
             self._drain(each)
 
     def _pass_time(self) -> None:
-        """To the next instant something is due at, at least a second and at most a day away."""
+        """To the next instant something is due at, at least a second and at most a day away. What is overdue waits for
+        a link that is paused, which may be for as long as the other side named: a minute at a time."""
         now_ms = self.now_ms()
         dues = [one.due_ms for one in self._tables.messages.values() if one.state in OPEN]
         dues += [each.due_ms for each in self._tables.callbacks if each.state == "pending"]
         wait_s = min((due_ms - now_ms) / 1000 for due_ms in dues) if dues else DAY_S
-        self._mono_s += min(max(wait_s, 1.0), DAY_S)
+        self._mono_s += min(wait_s if wait_s >= 1.0 else OVERDUE_S, DAY_S)
 
     def _stuck(self) -> list[str]:
         messages = [f"message {one.id} {one.state}" for one in self._tables.messages.values() if not is_over(one.state)]
