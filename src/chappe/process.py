@@ -3,11 +3,9 @@
 import fcntl
 import gc
 import os
-import sys
 from pathlib import Path
 
 GARBAGE_THRESHOLD = 100_000  # allocations between young collections; the default of 700 cost seven percent here
-SWITCH_INTERVAL_S = 0.0005  # the loop must not wait long for the writer thread, nor the writer for the loop
 
 
 class FolderUnusable(Exception):
@@ -35,8 +33,7 @@ def lock(file: Path) -> int:
 
 
 def tune_interpreter() -> None:
-    """Two threads that share one interpreter, and little that is ever part of a cycle."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    """Collect less often: hardly anything here is ever part of a cycle."""
     gc.freeze()  # what the imports made stays; collections need not look at it
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
 

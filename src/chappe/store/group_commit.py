@@ -17,7 +17,7 @@ from chappe.store.database import Connection, Database, StoreBroken, StoreUnavai
 
 WEIGHT_MAX = 500  # rows of one round
 WAITING_MAX = 20_000
-GATHER_S = 0.002  # how long the first of a round waits for company: fewer, larger commits cost less for everybody
+GATHER_S = 0.003  # how long the first of a round waits for company: fewer, larger commits cost less for everybody
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
