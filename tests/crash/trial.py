@@ -25,7 +25,7 @@ from crash.wire import Server
 
 START_SHARE, FIRST_WORDS_SHARE = 0.12, 0.12  # of the kills: while it starts, just when it is up
 START_S, FIRST_WORDS_S, AT_WORK_S = 0.8, 0.03, 0.03
-DRAIN_MAX_S = 60.0
+DRAIN_MAX_S = 300.0  # a message or callback that failed a few times waits for minutes
 LOOK_S = 0.1
 STOP_MAX_S = 10.0  # R17: how long a graceful stop may take
 
