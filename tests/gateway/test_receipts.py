@@ -7,8 +7,9 @@ import pytest
 
 from chappe.core.centre import Uncertain
 from chappe.core.model import Receipt, State
+from chappe.dialects.base import DETAIL_MAX
 from chappe.gateway.feed import Step
-from chappe.gateway.receipts import DETAIL_MAX, REFERENCE_MAX
+from chappe.gateway.receipts import REFERENCE_MAX
 from chappe.store import schema
 from chappe.store.database import StoreUnavailable
 from gateway.middle import WORLD, YES, Middle, play

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from chappe.app import DEMO_RECEIPT_PATH, DIALECTS, App, StartError
 from chappe.carriers.simulated import FATES, Fate
+from chappe.cli import origin
 from chappe.cli.applying import applied
 from chappe.cli.serving import serve_until_told
 from chappe.cli.tables import plain_table, print_table
@@ -72,7 +73,7 @@ class Demo:
     def origin(self) -> str:
         host, port = self._settings.http_address
         host = EVERYWHERE.get(host, host)
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return origin(host, port)
 
     def welcome(self) -> None:
         """Everything that is needed to send the first message."""

@@ -6,14 +6,13 @@ from typing import Protocol
 
 from chappe.clock import Clock
 from chappe.core.model import Carrier, Receipt
-from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, plain, upstream_of
+from chappe.dialects.base import DETAIL_MAX, Dialect, HttpRequest, HttpResponse, plain, upstream_of
 from chappe.gateway.feed import Feed, Step
 from chappe.store.callbacks import DueCallback
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
 from chappe.store.receipts import ReceiptRow, Told
 
-DETAIL_MAX = 200
 REFERENCE_MAX = 200
 
 
