@@ -87,13 +87,13 @@ class Trial:
             self.carrier.receipt_paths = {SMSFOX_PATH: paths[HOLDER], PROOVL_PATH: paths[RESENDER]}
             self.configured = {self.gateway.database.name: self.gateway.database.read_bytes()}
             self._sending = asyncio.create_task(self.applications.send())
-            reporting = asyncio.create_task(self.carrier.report())
+            self._reporting = asyncio.create_task(self.carrier.report())
             try:
                 yield
             finally:
                 self._sending.cancel()
-                reporting.cancel()
-                await asyncio.gather(self._sending, reporting, return_exceptions=True)
+                self._reporting.cancel()
+                await asyncio.gather(self._sending, self._reporting, return_exceptions=True)
                 await self.gateway.discard()
 
     async def _live_until_random_instant(self) -> None:
@@ -133,6 +133,8 @@ class Trial:
         assert await self.gateway.end(signal.SIGTERM) == 0, self.gateway.log
 
     async def _is_busy(self) -> bool:
+        if self._reporting.done():  # it never ends by itself: let its mistake be seen
+            await self._reporting
         return self.carrier.is_reporting or await asyncio.to_thread(has_open, self.gateway.database)
 
     def _journals(self) -> Journals:

@@ -85,6 +85,9 @@ class Connection:
         """Status and body of the answer. Raises CutError."""
         body = urlencode(fields)
         head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        if self._writer.is_closing():  # a connection the dead process had not taken yet is reset while nobody reads it
+            self.close()
+            raise CutError
         self._writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         try:
             answer_head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
