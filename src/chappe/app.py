@@ -153,7 +153,7 @@ class App:
         )
         accounts = Accounts(lambda: self._directory.current, clock)
         self._closing.callback(accounts.close)
-        front = Front(accounts, intake, QueryDesk(store, clock))
+        front = Front(accounts.answers, intake.answers, QueryDesk(store, clock).answers)
         metrics = Metrics(store, feed, lambda: self._fleet.dispatchers, self._callbacks)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/healthz": health_page(self._is_well),

@@ -153,10 +153,10 @@ class Client:
         """
         return self._run(self._desk.send(submission_of(to, text, originator, service, reference, at)))
 
-    def status(self, reference: str, *, originator: str = "") -> Report:
-        """What became of a message: by the reference of its ticket, and its originator where the dialect asks for it.
-        Raises SendError."""
-        return self._run(self._desk.status(reference, originator))
+    def status(self, reference: str, *, originator: str = "", recipient: str = "") -> Report:
+        """What became of a message: by the reference of its ticket, and its originator or recipient where the dialect
+        asks for it. Raises SendError."""
+        return self._run(self._desk.status(reference, originator, recipient))
 
     def balance(self) -> Balance:
         """Money left to spend, in micros (millionths) of the account's currency. Raises SendError."""
@@ -205,9 +205,9 @@ class AsyncClient:
         """See `Client.send`."""
         return await self._run(self._desk.send(submission_of(to, text, originator, service, reference, at)))
 
-    async def status(self, reference: str, *, originator: str = "") -> Report:
+    async def status(self, reference: str, *, originator: str = "", recipient: str = "") -> Report:
         """See `Client.status`."""
-        return await self._run(self._desk.status(reference, originator))
+        return await self._run(self._desk.status(reference, originator, recipient))
 
     async def balance(self) -> Balance:
         """See `Client.balance`."""
@@ -233,19 +233,26 @@ class Desk(Struct, frozen=True, kw_only=True):
     upstream: Upstream
 
     def send(self, submission: Submission) -> Flow[HttpRequest, Reply, Accepted]:
-        return self._wanted((yield from self.dialect.south.submit(self.upstream, submission)))
+        upstream = yield from self._log_in()
+        return self._wanted((yield from self.dialect.south.submit(upstream, submission)))
 
-    def status(self, reference: str, originator: str) -> Flow[HttpRequest, Reply, Report]:
+    def _log_in(self) -> Flow[HttpRequest, Reply, Upstream]:
+        log_in = self.dialect.south.log_in
+        return self.upstream if log_in is None else self._wanted((yield from log_in(self.upstream)))
+
+    def status(self, reference: str, originator: str, recipient: str) -> Flow[HttpRequest, Reply, Report]:
         query = self.dialect.south.query
         if query is None:
             raise RefusedError(Refusal.UNSUPPORTED, f"{self.dialect.name} tells a message's state by callback only")
-        return self._wanted((yield from query(self.upstream, reference, originator)))
+        upstream = yield from self._log_in()
+        return self._wanted((yield from query(upstream, reference, originator, recipient)))
 
     def balance(self) -> Flow[HttpRequest, Reply, Balance]:
         balance = self.dialect.south.balance
         if balance is None:
             raise RefusedError(Refusal.UNSUPPORTED, f"{self.dialect.name} does not tell the balance")
-        return self._wanted((yield from balance(self.upstream)))
+        upstream = yield from self._log_in()
+        return self._wanted((yield from balance(upstream)))
 
     def _wanted(self, outcome: Found | Refused | Uncertain) -> Found:
         if isinstance(outcome, Refused):

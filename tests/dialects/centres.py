@@ -1,10 +1,12 @@
 """What the dialect tests share: the dialects, an account, and message centres that answer from memory."""
 
+import re
 from collections.abc import Callable
 
-from chappe.core.centre import Authenticate, Call, Outcome, Refusal, Refused, Submit
+from chappe.core.centre import Call, FetchTime, Instant, Outcome, Refusal, Refused, Submit
 from chappe.core.model import Account, Secret, Submission
-from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Upstream, run
+from chappe.core.sessions import Authenticate, OpenAccess, Session
+from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, Upstream, run
 from chappe.dialects.proovl import PROOVL
 from chappe.dialects.smsfox import SMSFOX
 
@@ -12,6 +14,8 @@ DIALECTS: tuple[Dialect, ...] = (SMSFOX, PROOVL)
 
 ACCOUNT = Account(id=1, name="alice", senders=("ACME",), numbers=("447700900001",))
 PASSWORD = Secret("correct horse")
+ACCESS = Session(user_key="1", key=Secret("0123456789abcdef"))
+NOW_MS = 1_795_278_000_000  # 2026-11-21T16:20:00Z
 
 
 def upstream_of(dialect: Dialect, url: str = "", login: str = ACCOUNT.name, password: Secret = PASSWORD) -> Upstream:
@@ -19,11 +23,18 @@ def upstream_of(dialect: Dialect, url: str = "", login: str = ACCOUNT.name, pass
     return Upstream(url=url or dialect.south.default_url, login=login, password=password)
 
 
+def flow_of(dialect: Dialect, request: HttpRequest) -> NorthFlow:
+    """The flow that a listener starts for this request."""
+    north, path = dialect.north, re.sub("//+", "/", request.path)
+    begun = north.paths.get(request.path) or next(flow for root, flow in north.roots.items() if path.startswith(root))
+    return begun(request)
+
+
 def answer_north(dialect: Dialect, request: HttpRequest, centre: Callable[[Call], Outcome]) -> HttpResponse:
     """What the north half answers, with the size checked as every listener does before it starts a flow."""
     if len(request.body) > dialect.north.body_max:
         return dialect.north.refuse(Refused(Refusal.BAD_REQUEST))
-    return run(dialect.north.paths[request.path](request), centre)
+    return run(flow_of(dialect, request), centre)
 
 
 class ScriptedCentre:
@@ -36,9 +47,11 @@ class ScriptedCentre:
     def __call__(self, call: Call) -> Outcome:
         self.calls.append(call)
         if isinstance(call, Authenticate):
-            is_known = (call.name, call.secret) == (ACCOUNT.name, PASSWORD)
+            is_known = (call.name, call.secret) in ((ACCOUNT.name, PASSWORD), (ACCESS.user_key, ACCESS.key))
             return ACCOUNT if is_known else Refused(Refusal.UNAUTHORISED)
-        return self.outcome
+        if isinstance(call, OpenAccess):
+            return ACCESS
+        return Instant(NOW_MS) if isinstance(call, FetchTime) else self.outcome
 
     @property
     def submission(self) -> Submission | None:

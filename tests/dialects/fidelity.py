@@ -121,16 +121,19 @@ def refusals(dialect: Dialect) -> Iterator[Heard]:
 
 def receipts(dialect: Dialect) -> Iterator[Heard]:
     south = dialect.south
-    assert south.receipt is not None
+    write = dialect.north.receipt
+    if write is None or south.receipt is None:
+        yield Heard("receipt", "not offered")
+        return
     for state in State:
         if state not in dialect.north.reported_states:
             yield Heard(f"receipt {state}", "not sent")
             continue
-        request = dialect.north.receipt(TARGET, msgspec.structs.replace(REPORT, state=state))
+        request = write(TARGET, msgspec.structs.replace(REPORT, state=state))
         receipt = south.receipt(upstream_of(dialect), request)
         assert receipt is not None
         yield heard(f"receipt {state}", state, receipt.state)
-    receipt = south.receipt(upstream_of(dialect), dialect.north.receipt(TARGET, REPORT))
+    receipt = south.receipt(upstream_of(dialect), write(TARGET, REPORT))
     assert receipt is not None
     own = "the sender's own" if receipt.reference == REPORT.reference else ""
     yield heard("receipt id", str(REPORT.submission_id), receipt.reference, own)
@@ -144,7 +147,9 @@ def queries(dialect: Dialect) -> Iterator[Heard]:
         return
     for state in State:
         centre = ScriptedCentre(msgspec.structs.replace(REPORT, state=state))
-        report = converse(dialect, dialect.south.query(upstream_of(dialect), "9001", "447700900001"), centre)
+        report = converse(
+            dialect, dialect.south.query(upstream_of(dialect), "9001", "447700900001", REPORT.recipient), centre
+        )
         assert isinstance(report, Report)
         yield heard(f"query {state}", state, report.state)
     assert isinstance(report, Report)

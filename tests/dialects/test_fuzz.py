@@ -148,7 +148,7 @@ def test_no_answer_of_a_carrier_breaks_a_question(dialect: Dialect) -> None:
     for body in broken_answers(dialect, ANSWERS_COUNT):
         reply = HttpResponse(body=body)
         if dialect.south.query is not None:
-            flow = dialect.south.query(upstream_of(dialect), "9001", "447700900001")
+            flow = dialect.south.query(upstream_of(dialect), "9001", "447700900001", "447700900123")
             assert isinstance(answered(flow, reply), Report | Refused | Uncertain)
         if dialect.south.balance is not None:
             balance = dialect.south.balance(upstream_of(dialect))

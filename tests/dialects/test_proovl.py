@@ -55,6 +55,7 @@ def test_a_schedule_is_refused_without_asking() -> None:
 def test_an_empty_token_proves_nothing() -> None:
     """A carrier without a password accepts no callbacks, rather than those without a token."""
     assert PROOVL.south.receipt is not None
+    assert PROOVL.north.receipt is not None
     request = PROOVL.north.receipt(msgspec.structs.replace(TARGET, token=Secret("")), REPORT)
     assert PROOVL.south.receipt(upstream_of(PROOVL, password=Secret("")), request) is None
 

@@ -7,7 +7,6 @@ import pytest
 
 from chappe.core.centre import (
     Accepted,
-    Authenticate,
     Balance,
     Call,
     FetchBalance,
@@ -18,6 +17,7 @@ from chappe.core.centre import (
     Ticket,
 )
 from chappe.core.model import Account, Submission
+from chappe.core.sessions import Authenticate
 from chappe.sms.segments import count
 from dialects.centres import DIALECTS, answer_north
 from dialects.wrong_requests import FOX, PRO, WORLD, WRONG_REQUESTS, WrongRequest, form, post
@@ -36,7 +36,7 @@ PREFIX, PRICE_CENTS = HOUSE["route"][0]["prefix"], 1
 def small_centre(call: Call) -> Outcome:
     """A gateway without a store: judges recipients, originator, text, route and funds in this order; keeps nothing."""
     match call:
-        case Authenticate(name, secret):
+        case Authenticate(name, secret, _, _):
             is_known = PASSWORDS.get(name) == secret.value
             return ACCOUNTS[name] if is_known else Refused(Refusal.UNAUTHORISED)
         case Submit(account, submission):

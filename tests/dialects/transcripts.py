@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 from chappe.core.centre import (
     Accepted,
-    Authenticate,
     Balance,
     Cancelled,
     FetchBalance,
@@ -34,6 +33,7 @@ from chappe.core.centre import (
     Uncertain,
 )
 from chappe.core.model import Inbound, Receipt, Report, Secret, Service, State, Submission
+from chappe.core.sessions import Authenticate
 from chappe.dialects.base import (
     CallbackTarget,
     Dialect,
@@ -47,7 +47,7 @@ from chappe.dialects.base import (
     plain,
     run,
 )
-from dialects.centres import ACCOUNT, upstream_of
+from dialects.centres import ACCOUNT, flow_of, upstream_of
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -188,7 +188,7 @@ def replay_north(dialect: Dialect, steps: list[Step]) -> list[Step]:
         told.extend((Step("?", call), step))
         return step.content
 
-    response = run(dialect.north.paths[request.path](request), answer)
+    response = run(flow_of(dialect, request), answer)
     return [*told, Step("<", response)]
 
 
@@ -215,7 +215,7 @@ def south_flow(
             return south.submit(upstream, Submission(**fields))
         case "query":
             assert south.query is not None
-            return south.query(upstream, **fields)
+            return south.query(upstream, **{"originator": "", "recipient": "", **fields})
         case _:
             assert south.balance is not None
             return south.balance(upstream)
@@ -225,6 +225,7 @@ def leave(dialect: Dialect, name: str, fields: dict[str, Any]) -> HttpRequest:
     token = Secret(fields["target"].pop("token", ""))
     target = CallbackTarget(**fields["target"], token=token)
     if name == "receipt":
+        assert dialect.north.receipt is not None
         return dialect.north.receipt(target, Report(**(fields["report"] | {"state": State(fields["report"]["state"])})))
     assert dialect.north.inbound is not None
     return dialect.north.inbound(target, Inbound(**fields["inbound"]))

@@ -128,11 +128,11 @@ class ScriptedCarrier:
             place = len(self.asked) - len(self.waiting)
             self.waiting.pop(0).set_result(verdict or self.yes(self.asked[place]))
 
-    async def query(self, reference: str, originator: str = "") -> Report | Refused | Uncertain:
+    async def query(self, reference: str, originator: str = "", recipient: str = "") -> Report | Refused | Uncertain:
         self.queried.append(reference)
         return self.known
 
-    async def cancel(self, reference: str) -> Any:
+    async def cancel(self, reference: str, recipient: str = "") -> Any:
         raise NotImplementedError
 
     async def balance(self) -> Any:

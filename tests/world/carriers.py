@@ -179,10 +179,10 @@ class Line:
         hear(verdict)
         return verdict
 
-    async def query(self, reference: str, originator: str = "") -> Report | Refused | Uncertain:
+    async def query(self, reference: str, originator: str = "", recipient: str = "") -> Report | Refused | Uncertain:
         return self._company.find(int(reference))
 
-    async def cancel(self, reference: str) -> Cancelled | Refused | Uncertain:
+    async def cancel(self, reference: str, recipient: str = "") -> Cancelled | Refused | Uncertain:
         return Refused(Refusal.UNSUPPORTED)
 
     async def balance(self) -> Balance | Refused | Uncertain:

@@ -620,7 +620,9 @@ class World:
         for each in self._tables.callbacks:
             account = self._accounts[each.account_id]
             target = CallbackTarget(url=account.receipt_url, method=account.receipt_method, token=account.token)
-            request = DIALECTS[each.dialect].north.receipt(target, each.report)
+            write = DIALECTS[each.dialect].north.receipt
+            assert write is not None
+            request = write(target, each.report)
             if each.state == "done" and (request.url, request.query, request.body) not in self._answered:
                 raise Violation(f"callback {each.id} is done, but nobody took it")
 

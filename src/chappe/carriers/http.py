@@ -1,39 +1,76 @@
 """A carrier reached over HTTP: drives the south half of any dialect through the outbound door."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from chappe.core.centre import Balance, Cancelled, Refusal, Refused, Uncertain, Verdict
 from chappe.core.model import Carrier, Report, Submission
-from chappe.dialects.base import HttpRequest, Reply, South, run_async, upstream_of
+from chappe.dialects.base import Flow, HttpRequest, Reply, South, Upstream, run_async, upstream_of
+
+Found = TypeVar("Found")
+UNSUPPORTED = Refused(Refusal.UNSUPPORTED)
 
 
 class HttpCarrier:
     """`send` is the outbound door: a request and a time-out in seconds in, a reply out, never an exception."""
 
-    finds_our_reference = False  # no dialect's status query takes the reference we sent
-
     def __init__(self, carrier: Carrier, south: South, send: Callable[[HttpRequest, float], Awaitable[Reply]]) -> None:
+        self.finds_our_reference = south.query_by_our_reference
         self.receipts_name_our_reference = south.receipt_by_our_reference
         self._south = south
         self._send = send
         self._timeout_s = carrier.timeout_s
         self._upstream = upstream_of(carrier)
+        self._logged_in: Upstream | None = None
+        self._logging_in = asyncio.Lock()
 
     async def submit(self, submission: Submission) -> Verdict:
-        return await run_async(self._south.submit(self._upstream, submission), self._ask)
+        return await self._ask(lambda upstream: self._south.submit(upstream, submission))
 
-    async def query(self, reference: str, originator: str = "") -> Report | Refused | Uncertain:
-        if self._south.query is None:
-            return Refused(Refusal.UNSUPPORTED)
-        return await run_async(self._south.query(self._upstream, reference, originator), self._ask)
+    async def query(self, reference: str, originator: str = "", recipient: str = "") -> Report | Refused | Uncertain:
+        query = self._south.query
+        if query is None:
+            return UNSUPPORTED
+        return await self._ask(lambda upstream: query(upstream, reference, originator, recipient))
 
-    async def cancel(self, reference: str) -> Cancelled | Refused | Uncertain:
-        return Refused(Refusal.UNSUPPORTED)
+    async def cancel(self, reference: str, recipient: str = "") -> Cancelled | Refused | Uncertain:
+        cancel = self._south.cancel
+        if cancel is None:
+            return UNSUPPORTED
+        return await self._ask(lambda upstream: cancel(upstream, reference, recipient))
 
     async def balance(self) -> Balance | Refused | Uncertain:
-        if self._south.balance is None:
-            return Refused(Refusal.UNSUPPORTED)
-        return await run_async(self._south.balance(self._upstream), self._ask)
+        balance = self._south.balance
+        return await self._ask(balance) if balance is not None else UNSUPPORTED
 
-    async def _ask(self, request: HttpRequest) -> Reply:
+    async def _ask(
+        self, half: Callable[[Upstream], Flow[HttpRequest, Reply, Found | Refused | Uncertain]]
+    ) -> Found | Refused | Uncertain:
+        """Ask with the session that we have; a session that has ended is made anew, once."""
+        upstream = self._logged_in
+        if upstream is not None:
+            outcome = await run_async(half(upstream), self._carry)
+            if not (isinstance(outcome, Refused) and outcome.reason is Refusal.UNAUTHORISED):
+                return outcome
+        logged_in = await self._log_in(upstream)
+        if not isinstance(logged_in, Upstream):
+            return logged_in
+        return await run_async(half(logged_in), self._carry)
+
+    async def _log_in(self, ended: Upstream | None) -> Upstream | Refused | Uncertain:
+        """Of many who find the session ended at once, one logs in."""
+        log_in = self._south.log_in
+        if log_in is None:
+            return self._upstream
+        async with self._logging_in:
+            if self._logged_in is None or self._logged_in is ended:
+                self._logged_in = None
+                outcome = await run_async(log_in(self._upstream), self._carry)
+                if not isinstance(outcome, Upstream):  # nothing was submitted, whatever became of the log-in
+                    return outcome if isinstance(outcome, Refused) else Refused(Refusal.UNREACHABLE, outcome.detail)
+                self._logged_in = outcome
+            return self._logged_in
+
+    async def _carry(self, request: HttpRequest) -> Reply:
         return await self._send(request, self._timeout_s)

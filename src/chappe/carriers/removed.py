@@ -18,10 +18,10 @@ class RemovedCarrier:
     async def submit(self, submission: Submission) -> Verdict:
         return REMOVED
 
-    async def query(self, reference: str, originator: str = "") -> Report | Refused | Uncertain:
+    async def query(self, reference: str, originator: str = "", recipient: str = "") -> Report | Refused | Uncertain:
         return Uncertain(REMOVED.detail)
 
-    async def cancel(self, reference: str) -> Cancelled | Refused | Uncertain:
+    async def cancel(self, reference: str, recipient: str = "") -> Cancelled | Refused | Uncertain:
         return REMOVED
 
     async def balance(self) -> Balance | Refused | Uncertain:

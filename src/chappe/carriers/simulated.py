@@ -77,11 +77,11 @@ class SimulatedCarrier:
             return Uncertain("simulated: no answer")
         return Accepted((Ticket(recipient=recipient, reference=reference),))
 
-    async def query(self, reference: str, originator: str = "") -> Report | Refused | Uncertain:
+    async def query(self, reference: str, originator: str = "", recipient: str = "") -> Report | Refused | Uncertain:
         """Knows messages by the reference they were submitted with."""
         return self._known.get(reference) or Refused(Refusal.NOT_FOUND)
 
-    async def cancel(self, reference: str) -> Cancelled | Refused | Uncertain:
+    async def cancel(self, reference: str, recipient: str = "") -> Cancelled | Refused | Uncertain:
         return Refused(Refusal.TOO_LATE)
 
     async def balance(self) -> Balance | Refused | Uncertain:

@@ -9,7 +9,6 @@ import click
 import msgspec
 
 from chappe.app import DIALECTS, SIMULATED
-from chappe.carriers.http import HttpCarrier
 from chappe.carriers.simulated import SimulatedCarrier
 from chappe.cli.tables import plain_table, print_table
 from chappe.clock import SystemClock
@@ -25,9 +24,9 @@ from chappe.store.migrate import migrate
 from chappe.store.money import Ledger
 
 DIALECT_NAMES = frozenset(dialect.name for dialect in DIALECTS)
-IS_ASKED = {SIMULATED: SimulatedCarrier.finds_our_reference} | dict.fromkeys(
-    DIALECT_NAMES, HttpCarrier.finds_our_reference
-)
+IS_ASKED = {SIMULATED: SimulatedCarrier.finds_our_reference} | {
+    dialect.name: dialect.south.query_by_our_reference for dialect in DIALECTS
+}
 
 
 def objection_to(url: str) -> str:

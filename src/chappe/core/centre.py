@@ -7,7 +7,9 @@ imports it. What may be asked is the closed list of calls below; what comes back
     Query         -> Report | Refused | Uncertain
     Cancel        -> Cancelled | Refused | Uncertain
     FetchBalance  -> Balance | Refused | Uncertain
-    Authenticate  -> Account | Refused                (north only: carriers know who we are)
+
+Applications of the north ask more of the gateway than we ask of carriers. Each of these calls names what it returns;
+any of them may be `Refused`. Further ones stand in `sessions.py`, `phonebook.py`, `numbers.py` and `reselling.py`.
 """
 
 from enum import StrEnum
@@ -15,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chappe.core.model import Account, Report, Secret, Submission
+from chappe.core.model import Account, Inbound, Report, Service, State, Submission
 
 RETRY_AFTER_MAX_S = 86_400  # nobody is left alone for longer, whatever they ask for
 
@@ -31,6 +33,8 @@ class Refusal(StrEnum):
     TEXT_TOO_LONG = "text_too_long"
     TOO_MANY_RECIPIENTS = "too_many_recipients"
     FORBIDDEN = "forbidden"
+    BLOCKED = "blocked"  # the recipient wants no messages
+    DUPLICATE = "duplicate"  # the same was asked a moment ago
     NO_ROUTE = "no_route"
     NO_FUNDS = "no_funds"
     NOT_FOUND = "not_found"
@@ -64,6 +68,8 @@ REMEDIES: dict[Refusal, Remedy] = {
     Refusal.TEXT_TOO_LONG: REROUTE,
     Refusal.TOO_MANY_RECIPIENTS: FINAL,
     Refusal.FORBIDDEN: REROUTE,
+    Refusal.BLOCKED: FINAL,
+    Refusal.DUPLICATE: Remedy(may_retry=True, may_reroute=False, slows_link=False),
     Refusal.NO_ROUTE: REROUTE,
     Refusal.NO_FUNDS: OUR_TROUBLE,
     Refusal.NOT_FOUND: FINAL,
@@ -82,12 +88,15 @@ class Ticket(Struct, frozen=True, kw_only=True):
     recipient: str
     reference: str  # the message centre's own id; empty where it gives none
     segments: int = 1
+    price_micros: int = 0
+    refusal: Refusal | None = None  # why this recipient gets none (only of a submission that takes part)
 
 
 class Accepted(Struct, frozen=True):
     """The message centre keeps it now; one ticket per recipient, in the order asked."""
 
     tickets: tuple[Ticket, ...]
+    reference: str = ""  # what the submission as a whole is known by
 
 
 class Refused(Struct, frozen=True):
@@ -105,7 +114,9 @@ class Uncertain(Struct, frozen=True):
 
 
 class Cancelled(Struct, frozen=True):
-    """A scheduled message that will not be sent."""
+    """Scheduled messages that will not be sent."""
+
+    count: int = 1
 
 
 class Balance(Struct, frozen=True, kw_only=True):
@@ -115,19 +126,86 @@ class Balance(Struct, frozen=True, kw_only=True):
     currency: str = ""
 
 
-class Authenticate(Struct, frozen=True):
-    """Who is asking? The network they ask from is added by the listener."""
+class Prices(Struct, frozen=True, kw_only=True):
+    """What one segment to the account's own country costs, by service class; a class without a route is absent."""
 
-    name: str
-    secret: Secret
+    by_service: dict[Service, int]
 
 
-class Submit(Struct, frozen=True):
+class Instant(Struct, frozen=True):
+    """What the time is."""
+
+    now_ms: int
+
+
+class Done(Struct, frozen=True):
+    """It was done, to so many."""
+
+    count: int = 1
+
+
+class Created(Struct, frozen=True):
+    """What was made, by our ids, in the order asked."""
+
+    ids: tuple[int, ...]
+
+
+class Reports(Struct, frozen=True, kw_only=True):
+    """Some of an account's messages, and how many there are in all."""
+
+    items: tuple[Report, ...]
+    total: int
+
+
+class SubmissionReport(Struct, frozen=True, kw_only=True):
+    """A submission as a history lists it."""
+
+    id: int
+    reference: str
+    originator: str
+    recipients_count: int
+    service: Service
+    submitted_ms: int
+    scheduled_ms: int | None
+
+
+class SubmissionReports(Struct, frozen=True, kw_only=True):
+    items: tuple[SubmissionReport, ...]
+    total: int
+
+
+class InboundMessages(Struct, frozen=True, kw_only=True):
+    """Messages that an account received; the reference of each is our id, in decimal."""
+
+    items: tuple[Inbound, ...]
+    total: int
+
+
+class Statistics(Struct, frozen=True, kw_only=True):
+    """What an account sent and paid in a span of time."""
+
+    segments_count: int
+    spent_micros: int
+    paid_in_micros: int
+
+
+class Call(Struct, frozen=True):
+    """Something that a message centre may be asked; each kind is a class of its own."""
+
+
+class Submit(Call, frozen=True):
     account: Account
     submission: Submission
 
 
-class Query(Struct, frozen=True, kw_only=True):
+class Quote(Call, frozen=True):
+    """What would `Submit` answer? Nothing is kept and nothing charged. -> Accepted"""
+
+    account: Account
+    submission: Submission
+
+
+class Query(Call, frozen=True, kw_only=True):
     """What became of a message: asked by its account, or by whoever knows both its id and its originator."""
 
     reference: str
@@ -135,18 +213,99 @@ class Query(Struct, frozen=True, kw_only=True):
     originator: str = ""
 
 
-class Cancel(Struct, frozen=True):
+class FindMessages(Call, frozen=True, kw_only=True):
+    """The messages of one submission, by our id of it or of one of its messages, or by the reference under which it was
+    findable (the newest, where several were); only those to `recipient` (digits) where one is named. -> Reports"""
+
     account: Account
     reference: str
+    recipient: str = ""
 
 
-class FetchBalance(Struct, frozen=True):
+class ListMessages(Call, frozen=True, kw_only=True):
+    """An account's messages, newest first. -> Reports"""
+
     account: Account
+    from_ms: int = 0
+    to_ms: int = 1 << 62
+    recipients: tuple[str, ...] = ()  # digits; empty = all
+    originators: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    before_id: int = 0  # only messages with a smaller id; 0 = all
+    offset: int = 0
+    count_max: int = 100
+
+
+class ListSubmissions(Call, frozen=True, kw_only=True):
+    """An account's submissions, newest first. -> SubmissionReports"""
+
+    account: Account
+    from_ms: int
+    to_ms: int
+    offset: int = 0
+    count_max: int = 100
+
+
+class ListInbound(Call, frozen=True, kw_only=True):
+    """Messages an account received, newest first; oldest first with `after_id`. -> InboundMessages"""
+
+    account: Account
+    numbers: tuple[str, ...] = ()  # of the account; empty = all
+    originators: tuple[str, ...] = ()
+    from_ms: int = 0
+    to_ms: int = 1 << 62
+    after_id: int = 0
+    offset: int = 0
+    count_max: int = 100
+
+
+class TakeInbound(Call, frozen=True, kw_only=True):
+    """Messages received since this was last asked for the same numbers, oldest first. -> InboundMessages"""
+
+    account: Account
+    numbers: tuple[str, ...] = ()
+    count_max: int = 100
+
+
+class Cancel(Call, frozen=True):
+    """Take back what still waits of a submission (named as in `FindMessages`), or its message to one recipient.
+    -> Cancelled"""
+
+    account: Account
+    reference: str
+    recipient: str = ""
+
+
+class CancelAll(Call, frozen=True):
+    """Take back everything of an account that is scheduled. -> Cancelled"""
+
+    account: Account
+
+
+class FetchBalance(Call, frozen=True):
+    account: Account
+
+
+class FetchPrices(Call, frozen=True):
+    """-> Prices"""
+
+    account: Account
+
+
+class FetchStatistics(Call, frozen=True):
+    """-> Statistics"""
+
+    account: Account
+    from_ms: int
+    to_ms: int
+
+
+class FetchTime(Call, frozen=True):
+    """-> Instant"""
 
 
 Verdict = Accepted | Refused | Uncertain
-Call = Authenticate | Submit | Query | Cancel | FetchBalance
-Outcome = Account | Verdict | Report | Cancelled | Balance
+Outcome = Struct  # one of the records above, or of those that the further calls name
 
 
 class MessageCentre(Protocol):
@@ -164,8 +323,10 @@ class MessageCentre(Protocol):
 
     async def submit(self, submission: Submission) -> Verdict: ...
 
-    async def query(self, reference: str, originator: str = "") -> Report | Refused | Uncertain: ...
+    async def query(
+        self, reference: str, originator: str = "", recipient: str = ""
+    ) -> Report | Refused | Uncertain: ...
 
-    async def cancel(self, reference: str) -> Cancelled | Refused | Uncertain: ...
+    async def cancel(self, reference: str, recipient: str = "") -> Cancelled | Refused | Uncertain: ...
 
     async def balance(self) -> Balance | Refused | Uncertain: ...

@@ -43,6 +43,14 @@ class Priority(StrEnum):
     BULK = "bulk"
 
 
+class Coding(StrEnum):
+    """What a message's text is on air."""
+
+    TEXT = "text"
+    FLASH = "flash"  # class 0: shown at once, not kept (3GPP TS 23.038 4)
+    BINARY = "binary"  # the text is hexadecimal digits: user data header and octets as they go on air
+
+
 class UncertainPolicy(StrEnum):
     """What happens to a message when nobody knows whether the carrier took it."""
 
@@ -79,15 +87,26 @@ class Account(Struct, frozen=True, kw_only=True):
     receipt_method: str = ""  # GET or POST where the dialect lets the customer choose; empty = the dialect's default
     receipt_dialect: str = ""  # empty = the dialect of the submission
     inbound_url: str = ""
+    inbound_email: str = ""  # where messages to its numbers go besides or instead of the URL
+    inbound_phone: str = ""
+    inbound_dialect: str = ""  # in whose words inbound messages are sent; empty = receipt_dialect, else Proovl's
+    country: str = ""  # calling code that its national numbers are completed with; empty = numbers have one already
+    message_types: dict[str, Service] = {}  # what it calls the service classes (smsend 4.1); empty = N, L, LL
+    stop_words: tuple[str, ...] = ("STOP",)  # a phone that answers with one wants no more messages
+    start_words: tuple[str, ...] = ("START",)
+    is_virtual: bool = False  # nothing is sent and nothing charged: every message is delivered at once
+    is_flexible: bool = False  # takes what a provider would refuse: dashes in smsend's header names, UTF-8 unasked for
+    parent_id: int = 0  # the account that made this one and moves credit to it; 0 = ours
     token: Secret = Secret("")  # what callbacks carry so that the customer can verify us (proovl 2.6)
     recipients_max: int = 100_000  # per submission
 
 
 class Submission(Struct, frozen=True, kw_only=True):
-    """What was asked: one text to one or more recipients, numbers and originator still as they were written."""
+    """What was asked: a text to one or more recipients, numbers and originator still as they were written."""
 
     recipients: tuple[str, ...]
     text: str
+    texts: tuple[str, ...] = ()  # one for each recipient, where they differ; else empty
     originator: str = ""
     service: Service = Service.STANDARD
     priority: Priority = Priority.NORMAL
@@ -96,6 +115,13 @@ class Submission(Struct, frozen=True, kw_only=True):
     validity_s: int | None = None
     wants_callbacks: bool = True
     counting: SegmentTable = STANDARD  # how the dialect counts segments for the price
+    coding: Coding = Coding.TEXT
+    takes_part: bool = False  # what is wrong with one recipient keeps no other from being sent to
+    is_findable: bool = False  # `reference` is what the customer will ask by
+    is_charged_late: bool = False  # a scheduled message costs its price when it is sent, not before
+    spread_s: int = 0  # over how long the recipients are spread ...
+    portion_s: int = 60  # ... and how far apart the portions are
+    receipt_url: str = ""  # for this submission alone; empty = the account's
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -121,6 +147,9 @@ class Message(Struct, frozen=True, kw_only=True):
     due_ms: int
     expires_ms: int
     wants_callbacks: bool
+    coding: Coding = Coding.TEXT
+    is_charged_late: bool = False
+    receipt_url: str = ""
 
 
 class Carrier(Struct, frozen=True, kw_only=True):
@@ -159,17 +188,27 @@ class Receipt(Struct, frozen=True, kw_only=True):
     detail: str = ""  # the carrier's own word, for the story of the message
 
 
-class Inbound(Struct, frozen=True, kw_only=True):
-    """A message from a phone to one of our numbers (MO)."""
+class Concatenation(Struct, frozen=True, kw_only=True):
+    """Which segment of a long message this is (3GPP TS 23.040 9.2.3.24.1)."""
 
-    reference: str
+    reference: int
+    total: int
+    position: int  # from 1
+
+
+class Inbound(Struct, frozen=True, kw_only=True):
+    """A message from a phone to one of our numbers (MO); with a concatenation, only a segment of one."""
+
+    reference: str  # what the carrier calls it; once kept, our id
     originator: str
     recipient: str
     text: str
+    received_ms: int = 0
+    concatenation: Concatenation | None = None
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What we tell a customer about one message, when asked or by callback."""
+    """What we tell a customer about one message, or about a submission as a whole, when asked or by callback."""
 
     id: int
     submission_id: int
@@ -179,3 +218,9 @@ class Report(Struct, frozen=True, kw_only=True):
     state: State
     segments: int
     price_micros: int
+    text: str = ""  # empty in callbacks
+    service: Service = Service.STANDARD
+    coding: Coding = Coding.TEXT
+    due_ms: int = 0  # when it was, or will be, sent
+    changed_ms: int = 0  # when it came into its state
+    reason: str = ""  # of a failure: a word of `core.centre.Refusal`; empty where none is known

@@ -13,16 +13,17 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from enum import StrEnum
 from functools import lru_cache
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from chappe.core.centre import (
     RETRY_AFTER_MAX_S,
-    Authenticate,
     Balance,
     Call,
+    Cancelled,
     Outcome,
     Refusal,
     Refused,
@@ -30,6 +31,7 @@ from chappe.core.centre import (
     Verdict,
 )
 from chappe.core.model import Account, Carrier, Inbound, Receipt, Report, Secret, State, Submission
+from chappe.core.sessions import Authenticate, Proof
 from chappe.sms.segments import SegmentTable
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -112,6 +114,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
     login: str
     password: Secret
     options: Mapping[str, str] = {}
+    session: Mapping[str, Secret] = {}  # what its log-in gave, where the dialect has one
 
 
 def upstream_of(carrier: Carrier) -> Upstream:
@@ -124,6 +127,7 @@ class CallbackTarget(Struct, frozen=True, kw_only=True):
     url: str
     method: str = ""  # empty = the dialect's default
     token: Secret = Secret("")
+    timezone: str = "UTC"  # of the customer, for dialects that write wall-clock times
 
 
 class SubmitHalf(Protocol):
@@ -132,8 +136,20 @@ class SubmitHalf(Protocol):
 
 class QueryHalf(Protocol):
     def __call__(
-        self, upstream: Upstream, reference: str, originator: str
+        self, upstream: Upstream, reference: str, originator: str, recipient: str
     ) -> Flow[HttpRequest, Reply, Report | Refused | Uncertain]: ...
+
+
+class CancelHalf(Protocol):
+    def __call__(
+        self, upstream: Upstream, reference: str, recipient: str
+    ) -> Flow[HttpRequest, Reply, Cancelled | Refused | Uncertain]: ...
+
+
+class LogInHalf(Protocol):
+    """The upstream with its session, for the other halves; they answer `unauthorised` once that has ended."""
+
+    def __call__(self, upstream: Upstream) -> Flow[HttpRequest, Reply, Upstream | Refused | Uncertain]: ...
 
 
 class BalanceHalf(Protocol):
@@ -143,14 +159,15 @@ class BalanceHalf(Protocol):
 class North(Struct, frozen=True, kw_only=True):
     """How applications talk to us."""
 
-    paths: Mapping[str, Callable[[HttpRequest], NorthFlow]]
+    paths: Mapping[str, Callable[[HttpRequest], NorthFlow]]  # exact
+    roots: Mapping[str, Callable[[HttpRequest], NorthFlow]] = {}  # all below them; slashes in a row count as one
     refuse: Callable[[Refused], HttpResponse]  # for what goes wrong outside a flow: overload, a body too large
     body_max: int  # bytes
     recipients_max: int
     counting: SegmentTable
     default_originator: str = ""  # what an empty originator stands for; empty = the account's first sender or number
     reported_states: frozenset[State]  # the states a customer is called back about
-    receipt: Callable[[CallbackTarget, Report], HttpRequest]
+    receipt: Callable[[CallbackTarget, Report], HttpRequest] | None = None
     inbound: Callable[[CallbackTarget, Inbound], HttpRequest] | None = None
 
 
@@ -159,10 +176,13 @@ class South(Struct, frozen=True, kw_only=True):
 
     default_url: str
     submit: SubmitHalf
+    log_in: LogInHalf | None = None
     query: QueryHalf | None = None
+    cancel: CancelHalf | None = None
     balance: BalanceHalf | None = None
     receipt: Callable[[Upstream, HttpRequest], Receipt | None] | None = None  # None from it: no receipt of ours
     inbound: Callable[[Upstream, HttpRequest], Inbound | None] | None = None
+    query_by_our_reference: bool = False  # `query` knows messages by the id we sent
     receipt_by_our_reference: bool = False  # receipts carry the id we sent instead of one the provider made
     callback_answer: HttpResponse = HttpResponse()
 
@@ -198,11 +218,13 @@ class Words(Generic[Meaning]):
 # What most flows begin and end with
 
 
-def log_in(name: str, secret: str) -> Flow[Call, Outcome, Account | Refused]:
+def log_in(
+    name: str, secret: str, proof: Proof = Proof.PASSWORD, *, renews: bool = True
+) -> Flow[Call, Outcome, Account | Refused]:
     """Who is asking; whoever leaves out a part of the login is refused without a look."""
-    if not (name and secret):
+    if not secret or not (name or proof is Proof.API_KEY):
         return Refused(Refusal.UNAUTHORISED)
-    outcome = yield Authenticate(name, Secret(secret))
+    outcome = yield Authenticate(name, Secret(secret), proof, renews)
     return outcome if isinstance(outcome, Account | Refused) else Refused(Refusal.INTERNAL)
 
 
@@ -347,6 +369,12 @@ def plain(body: str, status: int = 200) -> HttpResponse:
     return HttpResponse(status=status, headers=((b"content-type", b"text/plain; charset=utf-8"),), body=body.encode())
 
 
+def json_response(value: object, status: int = 200, headers: Headers = ()) -> HttpResponse:
+    """A record, dict or list as compact JSON in UTF-8, its members in the order they were put."""
+    content_type = (b"content-type", b"application/json; charset=utf-8")
+    return HttpResponse(status=status, headers=(content_type, *headers), body=msgspec.json.encode(value))
+
+
 # What an answer says before its body is read
 
 BLANKS = " \t\r\n"  # what may stand around a carrier's answer; str.strip would take more than that
@@ -374,6 +402,18 @@ def answer_text(reply: Reply) -> str | Refused | Uncertain:
     if 300 <= status < 500:
         return Refused(Refusal.INTERNAL, f"HTTP {status}")
     return Uncertain(f"HTTP {status}")
+
+
+def answer_json(reply: Reply) -> Any:
+    """The body of a 2xx answer as JSON brings it (dict, list, str, int, float, bool or None); else Refused or
+    Uncertain, as `answer_text` says."""
+    answer = answer_text(reply)
+    if not isinstance(answer, str):
+        return answer
+    try:
+        return msgspec.json.decode(answer)
+    except (msgspec.DecodeError, RecursionError):
+        return Uncertain(f"not JSON: {detail_of(answer)}")
 
 
 def retry_after(response: HttpResponse) -> float | None:

@@ -77,8 +77,8 @@ REFUSALS = Words(  # 2.3; only the first text is known, the others are ours
         "Internal error": (Refusal.INTERNAL, Refusal.UNREACHABLE),
         "Invalid request": (Refusal.BAD_REQUEST, Refusal.UNSUPPORTED, Refusal.TOO_LATE),
         "Text too long": (Refusal.TEXT_TOO_LONG,),
-        "Message forbidden": (Refusal.FORBIDDEN,),
-        "Too many requests": (Refusal.THROTTLED,),
+        "Message forbidden": (Refusal.FORBIDDEN, Refusal.BLOCKED),
+        "Too many requests": (Refusal.THROTTLED, Refusal.DUPLICATE),
         "Service unavailable": (Refusal.OVERLOADED,),
     }
 )
@@ -227,7 +227,7 @@ def submit(upstream: Upstream, submission: Submission) -> Flow[HttpRequest, Repl
 
 
 def query(
-    upstream: Upstream, reference: str, originator: str
+    upstream: Upstream, reference: str, originator: str, recipient: str
 ) -> Flow[HttpRequest, Reply, Report | Refused | Uncertain]:
     """State and price of what was sent from `originator`; what the answer does not tell stays empty (2.4)."""
     fields = {"id": reference, "phone": originator}

@@ -64,11 +64,12 @@ REFUSALS = Words(  # 5.2; there is no code for trouble that passes, so it is "no
         "03": (Refusal.UNAUTHORISED,),
         "04": (Refusal.BAD_RECIPIENT,),
         "05": (Refusal.NO_FUNDS,),
-        "06": (Refusal.FORBIDDEN, Refusal.BAD_ORIGINATOR),
+        "06": (Refusal.FORBIDDEN, Refusal.BAD_ORIGINATOR, Refusal.BLOCKED),
         "07": (
             Refusal.NO_ROUTE,
             Refusal.UNREACHABLE,
             Refusal.THROTTLED,
+            Refusal.DUPLICATE,
             Refusal.OVERLOADED,
             Refusal.INTERNAL,
         ),

@@ -21,7 +21,9 @@ from typing import Any, NamedTuple, TypeVar
 from chappe.clock import Clock
 from chappe.core.centre import Refusal, Refused
 from chappe.core.model import Account, Secret
+from chappe.core.sessions import Authenticate, Proof
 from chappe.gateway.directory import Directory
+from chappe.gateway.front import Answers
 from chappe.gateway.secrets import hash_password, verify
 
 REMEMBERED_S = 60.0  # since the last use
@@ -65,6 +67,14 @@ class Accounts:
         self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "chappe-password")
         self.hashes_count = 0
         self._nobody_hash = hash_password(secrets.token_hex())  # what unknown names are verified against
+
+    @property
+    def answers(self) -> Answers:
+        return {
+            Authenticate: lambda call, _dialect, network: self.authenticate(
+                call.name, call.secret, network, may_be_md5=call.proof is Proof.DIGEST
+            )
+        }
 
     async def authenticate(
         self, name: str, secret: Secret, network: str, *, may_be_md5: bool = False

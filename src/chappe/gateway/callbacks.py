@@ -271,7 +271,7 @@ class CallbackDesk:
         dialect = self._dialects.get(due.dialect)
         if account is None or dialect is None:
             return None
-        target = CallbackTarget(url=url, method=account.receipt_method, token=account.token)
+        target = CallbackTarget(url=url, method=account.receipt_method, token=account.token, timezone=account.timezone)
         try:
             return request_of(due, target, dialect)
         except Exception:  # one callback that breaks a dialect must not stop the lane
@@ -335,9 +335,9 @@ def url_of(account: Account, kind: str) -> str:
 
 def request_of(due: DueCallback, target: CallbackTarget, dialect: Dialect) -> HttpRequest | None:
     """The callback in the customer's dialect; None where that dialect has no words for it."""
-    if due.kind == RECEIPT:
+    if due.kind == RECEIPT and dialect.north.receipt is not None:
         return dialect.north.receipt(target, _report_decoder.decode(due.payload))
-    if dialect.north.inbound is None:
+    if due.kind == RECEIPT or dialect.north.inbound is None:
         return None
     return dialect.north.inbound(target, _inbound_decoder.decode(due.payload))
 

@@ -231,7 +231,7 @@ class Dispatcher:
 
     async def _ask(self, message: Message) -> Report | Refused | Uncertain:
         try:
-            return await self.centre.query(str(message.id))
+            return await self.centre.query(str(message.id), message.originator, message.recipient)
         except Exception:
             log.exception("carrier_broke", carrier=self.carrier.name, message_id=message.id)
             return Uncertain("carrier failed")
@@ -300,6 +300,7 @@ def southward(message: Message) -> Submission:
         service=message.service,
         priority=message.priority,
         reference=str(message.id),
+        coding=message.coding,
     )
 
 

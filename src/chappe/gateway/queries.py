@@ -1,10 +1,11 @@
 """What became of a message, and what is left to spend."""
 
 from chappe.clock import Clock
-from chappe.core.centre import Balance, Cancel, Cancelled, FetchBalance, Query, Refusal, Refused
+from chappe.core.centre import Balance, Cancel, Cancelled, FetchBalance, FetchTime, Instant, Query, Refusal, Refused
 from chappe.core.lifecycle import combined
 from chappe.core.model import Message, Report
 from chappe.gateway.accounts import Delays, network_of
+from chappe.gateway.front import Answers
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
 from chappe.store.messages import RECIPIENTS_MAX, Cancellation
@@ -18,6 +19,18 @@ class QueryDesk:
         self._store = store
         self._clock = clock
         self._guesses = Delays(clock, GUESSES_FREE)
+
+    @property
+    def answers(self) -> Answers:
+        return {
+            Query: lambda call, _dialect, network: self.query(call, network),
+            Cancel: lambda call, _dialect, _network: self.cancel(call),
+            FetchBalance: lambda call, _dialect, _network: self.balance(call),
+            FetchTime: lambda _call, _dialect, _network: self.time(),
+        }
+
+    async def time(self) -> Instant:
+        return Instant(self._clock.now_ms())
 
     async def query(self, query: Query, network: str = "") -> Report | Refused:
         """The report on a submission: of its one message, or of all of them together (the least finished state, the

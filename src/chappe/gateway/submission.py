@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from chappe.clock import Clock
-from chappe.core.centre import Accepted, Refusal, Refused, Ticket, Verdict
+from chappe.core.centre import Accepted, Refusal, Refused, Submit, Ticket, Verdict
 from chappe.core.ids import IdMaker
 from chappe.core.lifecycle import SCHEDULE_AHEAD_MAX_S, VALIDITY_DEFAULT_S, VALIDITY_MAX_S
 from chappe.core.model import Account, Message, State, Submission
 from chappe.core.routing import RoutingTable
 from chappe.dialects.base import Dialect
 from chappe.gateway.feed import Feed, Step
+from chappe.gateway.front import Answers
 from chappe.sms.numbers import parse_msisdn, parse_originator
 from chappe.sms.segments import count
 from chappe.store.database import StoreError, StoreUnavailable
@@ -49,6 +50,10 @@ class Intake:
         self._ids = ids
         self._wake = wake
         self._feed = feed
+
+    @property
+    def answers(self) -> Answers:
+        return {Submit: lambda call, dialect, _network: self.submit(call.account, call.submission, dialect)}
 
     async def submit(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
         """Keep a submission, or say why not; a refused one leaves no row and no charge."""
@@ -85,7 +90,16 @@ class Intake:
         else:
             self._feed.tell(Step.ACCEPTED, messages[0].dialect, count=len(messages))
         return Accepted(
-            tuple(Ticket(recipient=one.recipient, reference=str(one.id), segments=one.segments) for one in messages)
+            tuple(
+                Ticket(
+                    recipient=one.recipient,
+                    reference=str(one.id),
+                    segments=one.segments,
+                    price_micros=one.price_micros,
+                )
+                for one in messages
+            ),
+            reference=str(messages[0].submission_id),
         )
 
 

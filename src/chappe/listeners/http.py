@@ -4,6 +4,7 @@ A small ASGI application of our own, because the dialects need raw bytes and exa
 `/metrics`, and the paths under which carriers call us back.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ Send = Callable[[Any], Awaitable[None]]
 Ask = Callable[[Call, Dialect, str], Awaitable[Outcome]]
 Page = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
+SLASHES = re.compile("//+")
 CARRIER_PATH = "/carrier/"  # then the carrier's unguessable key
 PAGE_BODY_MAX = 1 << 20  # bytes
 NO_STORE = (b"cache-control", b"no-store")
@@ -49,6 +51,7 @@ class HttpListener:
         self._north: dict[str, tuple[Dialect, Callable[[HttpRequest], NorthFlow]]] = {
             path: (dialect, flow) for dialect in dialects for path, flow in dialect.north.paths.items()
         }
+        self._roots = [(root, (dialect, flow)) for dialect in dialects for root, flow in dialect.north.roots.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,7 +64,7 @@ class HttpListener:
 
     async def _answer(self, scope: Scope, receive: Receive) -> HttpResponse:
         path = scope["path"]
-        found = self._north.get(path)
+        found = self._north.get(path) or self._below_root(path)
         body_max = found[0].north.body_max if found else PAGE_BODY_MAX
         body = await read_body(receive, body_max)
         if body is None:
@@ -84,6 +87,10 @@ class HttpListener:
             log.exception("request_broke", path=path if found else "", method=request.method)
             return found[0].north.refuse(Refused(Refusal.INTERNAL)) if found else BROKEN
         return NOT_FOUND
+
+    def _below_root(self, path: str) -> tuple[Dialect, Callable[[HttpRequest], NorthFlow]] | None:
+        collapsed = SLASHES.sub("/", path)
+        return next((found for root, found in self._roots if collapsed.startswith(root)), None)
 
     async def _converse(
         self, dialect: Dialect, flow: Callable[[HttpRequest], NorthFlow], request: HttpRequest, scope: Scope

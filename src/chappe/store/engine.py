@@ -104,6 +104,10 @@ class Store:
         """Never call this URL again for this account."""
         return self._commits.put(self._disable_url, item)
 
+    def commit(self, verb: Verb[Item, Result], item: Item) -> Future[Result]:
+        """Ask one of the further verbs (of `sessions`, `inbox`, `numbers` ...) to do something to an item."""
+        return self._commits.put(verb, item)
+
     async def read(self, question: Callable[[Transaction], Result]) -> Result:
         """Answer a question beside the writer, in a transaction of its own."""
         if self._readers is None:

@@ -7,13 +7,14 @@ from sqlalchemy import BigInteger, Text, bindparam, case, exists, insert, select
 
 from chappe.core.ledger import TRANSFERS, Kind, entry, grant
 from chappe.core.lifecycle import RECEIPT_PATIENCE_S, WAITING
-from chappe.core.model import Message, Priority, Service, State
+from chappe.core.model import Coding, Message, Priority, Service, State
 from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant
 from chappe.store.money import Ledger
 from chappe.store.schema import entry as entry_row
 from chappe.store.schema import message
 
 STATES = {state.value: state for state in State}
+CODINGS = {coding.value: coding for coding in Coding}
 SERVICES = {service.value: service for service in Service}
 PRIORITIES = tuple(Priority)  # stored as its place here, so that an index can order by it
 PRIORITY_INDEX = {priority: index for index, priority in enumerate(PRIORITIES)}
@@ -39,6 +40,9 @@ MESSAGE_COLUMNS = (
     message.c.due_ms,
     message.c.expires_ms,
     message.c.wants_callbacks,
+    message.c.coding,
+    message.c.is_charged_late,
+    message.c.receipt_url,
 )
 RECIPIENTS_MAX = 100_000  # of one submission
 IS_WAITING = message.c.state.in_([constant(state.value) for state in WAITING])
@@ -75,6 +79,9 @@ def message_of(row: Row) -> Message:
         due_ms=row[17],
         expires_ms=row[18],
         wants_callbacks=bool(row[19]),
+        coding=CODINGS[row[20]],
+        is_charged_late=bool(row[21]),
+        receipt_url=row[22],
     )
 
 
@@ -101,6 +108,9 @@ def row_of(one: Message) -> Row:
         one.due_ms,
         one.expires_ms,
         int(one.wants_callbacks),
+        one.coding.value,
+        int(one.is_charged_late),
+        one.receipt_url,
     )
 
 

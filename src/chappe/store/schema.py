@@ -95,7 +95,11 @@ message = Table(
     number("node_id", 0),  # who is sending it; 0 = nobody; negative = who asks what became of a doubtful one
     number("final_ms", 0),
     words("detail", ""),  # the carrier's last words
+    words("coding", "text"),
+    number("is_charged_late", 0),
+    words("receipt_url", ""),
 )
+Index("message_account", message.c.account_id, message.c.id)
 WAITING = text("state IN ('queued', 'scheduled')")
 Index(
     "message_waiting",
@@ -110,6 +114,15 @@ SENDING = text("state = 'sending'")
 Index("message_sending", message.c.node_id, message.c.carrier_id, sqlite_where=SENDING, postgresql_where=SENDING)
 SENT = text("state = 'sent'")
 Index("message_sent", message.c.expires_ms, sqlite_where=SENT, postgresql_where=SENT)
+
+named_submission = Table(  # submissions that their customer will ask for by a name of their own
+    "named_submission",
+    metadata,
+    identifier("account_id", primary_key=True),
+    Column("name", Text, primary_key=True),
+    identifier("submission_id", primary_key=True),
+    **NARROW,
+)
 
 carrier_reference = Table(
     "carrier_reference",
@@ -150,6 +163,7 @@ callback = Table(
     number("node_id", 0),
     number("status", 0),  # HTTP status of the last attempt, 0 = no answer
     words("detail", ""),
+    words("url", ""),  # where to; empty = where the account's go
 )
 PENDING = text("state = 'pending'")
 Index("callback_pending", callback.c.due_ms, sqlite_where=PENDING, postgresql_where=PENDING)
@@ -184,6 +198,156 @@ entry = Table(
     number("made_ms"),
     **NARROW,
 )
+
+# Messages that come in
+
+inbound = Table(
+    "inbound",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("account_id"),  # whose number it came to; 0 = nobody's
+    words("recipient"),
+    words("originator"),
+    words("text"),
+    identifier("carrier_id"),
+    number("received_ms"),
+)
+Index("inbound_account", inbound.c.account_id, inbound.c.id)
+inbound_reference = Table(  # what came already: carriers repeat themselves
+    "inbound_reference",
+    metadata,
+    identifier("carrier_id", primary_key=True),
+    Column("reference", Text, primary_key=True),
+    identifier("inbound_id"),
+    number("received_ms"),
+    **NARROW,
+)
+inbound_segment = Table(  # segments that wait for the others of their message
+    "inbound_segment",
+    metadata,
+    identifier("carrier_id", primary_key=True),
+    Column("originator", Text, primary_key=True),
+    Column("recipient", Text, primary_key=True),
+    identifier("concatenation", primary_key=True),
+    identifier("total", primary_key=True),
+    identifier("position", primary_key=True),
+    words("text"),
+    number("received_ms"),
+    **NARROW,
+)
+inbound_cursor = Table(  # how far an account has asked for what is new
+    "inbound_cursor",
+    metadata,
+    identifier("account_id", primary_key=True),
+    Column("numbers", Text, primary_key=True),
+    identifier("last_id"),
+    **NARROW,
+)
+
+# What accounts keep
+
+session = Table(
+    "session",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    identifier("account_id"),
+    number("used_ms"),
+    **NARROW,
+)
+block = Table(  # numbers that an account must not write to
+    "block",
+    metadata,
+    identifier("account_id", primary_key=True),
+    Column("number", Text, primary_key=True),
+    Column("originator", Text, primary_key=True),  # empty = any
+    words("origin"),
+    number("made_ms"),
+    number("is_active", 1),
+    identifier("change_id"),  # grows with every change, so that running servers follow
+    **NARROW,
+)
+Index("block_change", block.c.change_id)
+contact = Table(
+    "contact",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("account_id"),
+    words("number", ""),
+    words("email", ""),
+    words("name", ""),
+    words("surname", ""),
+    words("details"),  # JSON: an object of texts
+)
+Index("contact_account", contact.c.account_id, contact.c.id)
+contact_group = Table(
+    "contact_group",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("account_id"),
+    words("name"),
+    words("description", ""),
+)
+Index("contact_group_account", contact_group.c.account_id, contact_group.c.id)
+membership = Table(
+    "membership",
+    metadata,
+    identifier("group_id", primary_key=True),
+    identifier("contact_id", primary_key=True),
+    **NARROW,
+)
+Index("membership_contact", membership.c.contact_id)
+alias = Table(
+    "alias",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("account_id"),
+    words("sender"),
+    words("details"),  # JSON: an object of texts
+    number("state"),  # core.phonebook.AliasState
+    number("made_ms"),
+)
+Index("alias_account", alias.c.account_id, alias.c.id)
+pin = Table(
+    "pin",
+    metadata,
+    identifier("account_id", primary_key=True),
+    Column("recipient", Text, primary_key=True),
+    words("digest"),
+    number("expires_ms"),
+    number("tries_left"),
+    **NARROW,
+)
+rented_number = Table(  # the pool, and who rents what of it
+    "rented_number",
+    metadata,
+    Column("number", Text, primary_key=True),
+    words("country", ""),
+    number("price_micros", 0),
+    identifier("carrier_id"),
+    identifier("account_id"),  # 0 = offered
+    identifier("rental_id"),  # what its rents are booked under, each month as a phase of its own
+    number("months", 0),  # paid since it was rented
+    number("expires_ms", 0),
+    number("renews", 1),
+    words("origin"),  # file or carrier: who put it into the pool
+    words("url", ""),
+    words("email", ""),
+    words("phone", ""),
+    number("is_active", 1),  # 0 = out of the pool once its owner leaves it
+    **NARROW,
+)
+purchase = Table(
+    "purchase",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("account_id"),  # who gave
+    identifier("subaccount_id"),
+    number("amount_micros"),
+    number("made_ms"),
+    number("is_undone", 0),
+    words("details"),  # JSON: an object of texts
+)
+Index("purchase_subaccount", purchase.c.subaccount_id, purchase.c.id)
 
 # Who is running
 

@@ -79,6 +79,17 @@ def messages() -> None:
         number("node_id", default=0),
         number("final_ms", default=0),
         words("detail", default=""),
+        words("coding", default="text"),
+        number("is_charged_late", default=0),
+        words("receipt_url", default=""),
+    )
+    op.create_index("message_account", "message", ["account_id", "id"])
+    op.create_table(
+        "named_submission",
+        number("account_id", primary_key=True),
+        Column("name", Text, primary_key=True),
+        number("submission_id", primary_key=True),
+        sqlite_with_rowid=False,
     )
     waiting = "state IN ('queued', 'scheduled')"
     partial_index("message_waiting", "message", ["carrier_id", "priority", "due_ms", "expires_ms"], where=waiting)
@@ -120,6 +131,7 @@ def callbacks() -> None:
         number("node_id", default=0),
         number("status", default=0),
         words("detail", default=""),
+        words("url", default=""),
     )
     partial_index("callback_pending", "callback", ["due_ms"], where="state = 'pending'")
     op.create_table(
