@@ -5,7 +5,14 @@
     ?  what a message centre is asked: a record's name and its fields as JSON
     !  what it answers, likewise
     <  an HTTP answer: status, headers, empty line, body; or `no answer`, or `no answer, certainly`
-    =  the answer that nearly all dialects give: 200, text/plain; charset=utf-8, and exactly this body
+    =  the answer that most dialects give: 200, text/plain; charset=utf-8, and exactly this body
+    :  likewise in JSON: 200, application/json; charset=utf-8, and exactly this body
+
+A record is any of the contract or the model, by its name. What it says of an account is left out: that is alice, or
+what the last `! Account` made of her, as in `! Account {"timezone": "Europe/Rome"}`; where a call may do without an
+account, `"account": "alice"` gives it one. A secret is written as its text. What our south half is asked is written
+in small letters (`submit`, `query`, `cancel`, `balance`, `log_in`), with the carrier's `url`, `options` and `session`
+among the fields where they matter.
 
 Who speaks first and last tells the direction: `> ... <` is our north half, `? ... !` our south half, `? >` a callback
 that leaves us, `> !` one that reaches us. Bodies are bytes: line ends in the file do not count, `\\r`, `\\n`, `\\xE9`
@@ -15,25 +22,17 @@ and `\\\\` are written out. Lines that begin with `#` are remarks.
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from chappe.core.centre import (
-    Accepted,
-    Balance,
-    Cancelled,
-    FetchBalance,
-    Query,
-    Refusal,
-    Refused,
-    Submit,
-    Ticket,
-    Uncertain,
-)
-from chappe.core.model import Inbound, Receipt, Report, Secret, Service, State, Submission
-from chappe.core.sessions import Authenticate
+import msgspec
+from msgspec import Struct
+
+from chappe.core import centre, model, numbers, phonebook, reselling, sessions
+from chappe.core.centre import Quote, Submit
+from chappe.core.model import Account, Inbound, Receipt, Report, Secret, Submission
 from chappe.dialects.base import (
     CallbackTarget,
     Dialect,
@@ -50,6 +49,7 @@ from chappe.dialects.base import (
 from dialects.centres import ACCOUNT, flow_of, upstream_of
 
 FOLDER = Path(__file__).parent / "golden"
+JSON: Headers = ((b"content-type", b"application/json; charset=utf-8"),)
 
 
 class Step(NamedTuple):
@@ -72,6 +72,7 @@ def cases_of(dialect: Dialect) -> Iterator[Case]:
 
 def read_steps(dialect: Dialect, lines: list[str]) -> Iterator[Step]:
     spoken = [(line[0], line[2:]) for line in lines if line and not line.startswith("#")]
+    account = ACCOUNT
     for sign, group in itertools.groupby(spoken, key=lambda line: line[0]):
         content = [text for _, text in group]
         match sign:
@@ -81,8 +82,12 @@ def read_steps(dialect: Dialect, lines: list[str]) -> Iterator[Step]:
                 yield Step("<", read_reply(content))
             case "=":
                 yield Step("<", plain("\n".join(content)))
+            case ":":
+                yield Step("<", HttpResponse(headers=JSON, body="\n".join(content).encode()))
             case "?" | "!":
-                yield Step(sign, read_record(dialect, "".join(content)))
+                record = read_record(dialect, account, "".join(content))
+                account = record if isinstance(record, Account) else account
+                yield Step(sign, record)
             case _:
                 raise ValueError(f"no such sign: {sign}")
 
@@ -127,39 +132,53 @@ def unescape(line: str) -> bytes:
 
 # Records
 
+Record = TypeVar("Record", bound=Struct)
 
-def as_written(value: Any) -> object:
-    return value
-
-
-READ: dict[str, Callable[[Any], object]] = {
-    "recipients": tuple,
-    "tickets": lambda tickets: tuple(Ticket(**ticket) for ticket in tickets),
-    "secret": Secret,
-    "token": Secret,
-    "service": Service,
-    "state": State,
-    "reason": Refusal,
-}
-
-RECORDS: dict[str, Callable[..., object]] = {
-    kind.__name__: kind
-    for kind in (Accepted, Authenticate, Balance, Cancelled, Inbound, Query, Receipt, Refused, Report, Uncertain)
-} | {
-    "Account": lambda: ACCOUNT,
-    "FetchBalance": lambda: FetchBalance(ACCOUNT),
-    "None": lambda: None,
+RECORDS: dict[str, type[Struct]] = {
+    name: kind
+    for module in (model, centre, sessions, phonebook, numbers, reselling)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and issubclass(kind, Struct)
 }
 
 
-def read_record(dialect: Dialect, line: str) -> object:
+def read_record(dialect: Dialect, account: Account, line: str) -> object:
+    """A record of the contract; or, of a question to the south half, its name and fields."""
     name, _, written = line.partition(" ")
-    fields: dict[str, Any] = {
-        key: READ.get(key, as_written)(value) for key, value in json.loads(written or "{}").items()
-    }
-    if name == "Submit":
-        return Submit(ACCOUNT, Submission(**fields, counting=dialect.north.counting))
-    return RECORDS[name](**fields) if name in RECORDS else (name, fields)
+    fields: dict[str, Any] = json.loads(written or "{}")
+    match name:
+        case "None":
+            return None
+        case "Account":
+            return msgspec.structs.replace(ACCOUNT, **values_of(Account, fields, ACCOUNT))
+        case "Submit" | "Quote":
+            submission = msgspec.structs.replace(record_of(Submission, fields), counting=dialect.north.counting)
+            return (Submit if name == "Submit" else Quote)(account, submission)
+        case "Upstream":
+            session = {key: Secret(value) for key, value in fields.pop("session", {}).items()}
+            return msgspec.structs.replace(upstream_of(dialect), session=session, **fields)
+    if name not in RECORDS:
+        return name, fields
+    kind = RECORDS[name]
+    takes_account = any(field.name == "account" and field.required for field in msgspec.structs.fields(kind))
+    return record_of(kind, fields | ({"account": account.name} if takes_account else {}), account)
+
+
+def record_of(kind: type[Record], written: Mapping[str, Any], account: Account = ACCOUNT) -> Record:
+    """A record from its fields as JSON has them."""
+    return kind(**values_of(kind, written, account))
+
+
+def values_of(kind: type[Struct], written: Mapping[str, Any], account: Account) -> dict[str, object]:
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    assert written.keys() <= types.keys(), f"{kind.__name__} has no {written.keys() - types.keys()}"
+    return {name: value_of(types[name], value, account) for name, value in written.items()}
+
+
+def value_of(kind: Any, written: Any, account: Account) -> object:
+    if kind is Secret:
+        return Secret(written)
+    return account if written == account.name and kind in (Account, Account | None) else msgspec.convert(written, kind)
 
 
 # The conversation, held again
@@ -194,7 +213,11 @@ def replay_north(dialect: Dialect, steps: list[Step]) -> list[Step]:
 
 def replay_south(dialect: Dialect, steps: list[Step]) -> list[Step]:
     name, fields = question(steps[0])
-    upstream = upstream_of(dialect, url=fields.pop("url", ""))
+    upstream = msgspec.structs.replace(
+        upstream_of(dialect, url=fields.pop("url", "")),
+        options=fields.pop("options", {}),
+        session={key: Secret(value) for key, value in fields.pop("session", {}).items()},
+    )
     told, answers = [steps[0]], (step for step in steps if step.sign == "<")
 
     def answer(request: object) -> Any:
@@ -209,26 +232,20 @@ def replay_south(dialect: Dialect, steps: list[Step]) -> list[Step]:
 def south_flow(
     dialect: Dialect, upstream: Upstream, name: str, fields: dict[str, Any]
 ) -> Flow[HttpRequest, Reply, Any]:
-    south = dialect.south
-    match name:
-        case "submit":
-            return south.submit(upstream, Submission(**fields))
-        case "query":
-            assert south.query is not None
-            return south.query(upstream, **{"originator": "", "recipient": "", **fields})
-        case _:
-            assert south.balance is not None
-            return south.balance(upstream)
+    if name == "submit":
+        return dialect.south.submit(upstream, record_of(Submission, fields))
+    unsaid = {"query": {"originator": "", "recipient": ""}, "cancel": {"recipient": ""}}.get(name, {})
+    flow: Flow[HttpRequest, Reply, Any] = getattr(dialect.south, name)(upstream, **(unsaid | fields))
+    return flow
 
 
 def leave(dialect: Dialect, name: str, fields: dict[str, Any]) -> HttpRequest:
-    token = Secret(fields["target"].pop("token", ""))
-    target = CallbackTarget(**fields["target"], token=token)
+    target = record_of(CallbackTarget, fields["target"])
     if name == "receipt":
         assert dialect.north.receipt is not None
-        return dialect.north.receipt(target, Report(**(fields["report"] | {"state": State(fields["report"]["state"])})))
+        return dialect.north.receipt(target, record_of(Report, fields["report"]))
     assert dialect.north.inbound is not None
-    return dialect.north.inbound(target, Inbound(**fields["inbound"]))
+    return dialect.north.inbound(target, record_of(Inbound, fields["inbound"]))
 
 
 def arrive(dialect: Dialect, step: Step, expected: Step) -> Receipt | Inbound | None:
