@@ -5,7 +5,8 @@
 // Every run of '#' in the request becomes the number of the request, so all of them differ and are equally long.
 // Without -r the loop is closed: a connection asks again once it has its answer. With -r it is open: request k is due
 // k periods after the start, waits if no connection is free, and its latency counts from when it was due. So a server
-// that stalls cannot hide how long it kept people waiting. An answer is good if its status is 200 and its body ANSWER.
+// that stalls cannot hide how long it kept people waiting. An answer is good if its status is 2xx and its body ANSWER, or
+// begins with it where ANSWER ends in an asterisk.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -100,6 +101,12 @@ static const char *whole_body(struct connection *one) {
     return one->answer + one->read >= body + body_size ? body : NULL;
 }
 
+static int is_good(const char *answer, const char *body) {
+    size_t size = strlen(wanted);
+    if (strncmp(answer, "HTTP/1.1 2", 10)) return 0;
+    return size && wanted[size - 1] == '*' ? !strncmp(body, wanted, size - 1) : !strcmp(body, wanted);
+}
+
 static void read_answer(struct connection *one) {
     ssize_t size;
     while ((size = recv(one->socket, one->answer + one->read, ANSWER_MAX - 1 - one->read, 0)) > 0) one->read += size;
@@ -107,7 +114,7 @@ static void read_answer(struct connection *one) {
     const char *body = one->read ? whole_body(one) : NULL;
     if (!body) return;
     last_ns = now_ns();
-    good += !strncmp(one->answer, "HTTP/1.1 200", 12) && !strcmp(body, wanted);
+    good += is_good(one->answer, body);
     one->read = 0;
     latencies_us[answered++] = (last_ns - one->due_ns) / 1000;
     if (answered % 65536 == 0) latencies_us = realloc(latencies_us, (answered + 65536) * sizeof *latencies_us);

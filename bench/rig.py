@@ -20,6 +20,10 @@ from urllib.request import urlopen
 
 import msgspec
 
+from chappe.core.model import Secret, Submission
+from chappe.dialects.base import Dialect, Upstream, run
+from chappe.outbound import SyncOutbound
+
 HERE = Path(__file__).parent
 CHAPPE = Path(sys.executable).parent / "chappe"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -49,8 +53,12 @@ password = "{password}"
 currency = "EUR"
 balance = "1000000.00"
 receipt_url = "http://127.0.0.1:{sink_port}/receipt"
+receipt_dialect = "smsfox"
+senders = ["TELEGRAPH"]
 """
-TEXT = "Your+code+is+123456.+It+is+valid+for+ten+minutes."
+ORIGINATOR = "TELEGRAPH"
+PLAIN_TEXT = "Your code is 123456. It is valid for ten minutes."
+TEXT = PLAIN_TEXT.replace(" ", "+")
 SUFFIX_FIRST = 10_000
 MAGIC_ENDINGS = range(9001, 9010)  # to which the simulated carrier does not simply deliver
 
@@ -84,6 +92,33 @@ def smsfox_request(recipients_count: int) -> bytes:
     phones = ",".join(f"44########{suffix}" for suffix, _ in zip(suffixes, range(recipients_count), strict=False))
     body = f"login=bench&pwd={PASSWORD.replace(' ', '+')}&phones={phones}&msg={TEXT}".encode()
     return REQUEST + str(len(body)).encode() + b"\r\n\r\n" + body
+
+
+ACCEPTED = {  # what an answer is, or (with an asterisk) begins with, where the message was accepted
+    "smsfox": "01",
+    "proovl": "Sent;*",
+    "voipcom": '{"send_log":[{"code":200,*',
+    "smsend": '{"result":"OK"*',
+    "smscentre": '{\n"id": *',
+}
+
+
+def dialect_request(dialect: Dialect, port: int) -> bytes:
+    """What our own south half asks, for one recipient, in the form of `smsfox_request`; logged in where it must be."""
+    upstream = Upstream(url=f"http://127.0.0.1:{port}", login="bench", password=Secret(PASSWORD))
+    submission = Submission(recipients=("44" + "0" * 8 + "0000",), text=PLAIN_TEXT, originator=ORIGINATOR)
+    if dialect.south.log_in is not None:
+        with contextlib.closing(SyncOutbound()) as outbound:
+            logged_in = run(dialect.south.log_in(upstream), lambda request: outbound.send(request, timeout_s=10))
+        if not isinstance(logged_in, Upstream):
+            raise RuntimeError(f"{dialect.name}: no log-in: {logged_in}")
+        upstream = logged_in
+    asked = next(dialect.south.submit(upstream, submission))
+    target = asked.path.encode() + (b"?" + asked.query if asked.query else b"")
+    headers = b"".join(name + b": " + value + b"\r\n" for name, value in asked.headers)
+    head = b"%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s" % (asked.method.encode(), target, headers)
+    request = head + b"Content-Length: %d\r\n\r\n" % len(asked.body) + asked.body
+    return request.replace(b"44" + b"0" * 12, b"44########0000")
 
 
 class Process:
@@ -213,9 +248,10 @@ class Rig:
         seconds: int = 60,
         count_max: int | None = None,
         per_s: int | None = None,
+        accepted: str = ACCEPTED["smsfox"],
     ) -> Load:
         """Ask for `seconds`, or `count_max` times; closed loop, or open with `per_s` requests a second."""
-        command: list[str | Path] = [self._folder / "load", "-a", "01", "-c", str(connections), "-s", str(seconds)]
+        command: list[str | Path] = [self._folder / "load", "-a", accepted, "-c", str(connections), "-s", str(seconds)]
         command += ["-n", str(count_max)] if count_max else []
         command += ["-r", str(per_s)] if per_s else []
         finished = subprocess.run(

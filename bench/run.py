@@ -12,13 +12,16 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 import chappe
+from chappe.dialects.base import Dialect
+from chappe.dialects.known import known_dialects
 from hotspots import print_hotspots
-from rig import Gateway, Load, Rig, open_rig, smsfox_request
+from rig import ACCEPTED, Gateway, Load, Rig, dialect_request, open_rig, smsfox_request
 
 TESTS = Path(__file__).parents[1] / "tests"
 WARM_UP_S = 1
@@ -54,6 +57,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 Rows = Iterator[Row]
 
+PEER = "smsfox"  # the dialect that the others are compared with
 END_TO_END = "messages end to end"
 CPU = "processor time a message"
 
@@ -137,6 +141,20 @@ def on_postgres(rig: Rig, options: Options) -> Rows:
                 yield Row(f"{CPU}, PostgreSQL's not counted", burst.cpu_us, "us")
 
 
+def each_dialect(rig: Rig, options: Options) -> Rows:
+    """Figure 1 in each dialect, all called back in SMSFox's words"""
+    costs: dict[str, float] = {}
+    for dialect in sorted(known_dialects(), key=lambda dialect: dialect.name != PEER):
+        if dialect.name in ACCEPTED:
+            with rig.gateway() as gateway:
+                burst = measure(rig, gateway, options, dialect)
+                costs[dialect.name] = burst.cpu_us
+                yield Row(f"{CPU}, {dialect.name}", burst.cpu_us, "us")
+                yield Row(f"refused, {dialect.name}", burst.load.answered - burst.load.good, "", aim_max=0)
+    for name, cpu_us in costs.items():
+        yield Row(f"{name} to {PEER}", cpu_us / costs[PEER], "x", aim_max=1.5)
+
+
 FIGURES: dict[int, Callable[[Rig, Options], Rows]] = {
     1: one_recipient,
     2: hundred_recipients,
@@ -144,6 +162,7 @@ FIGURES: dict[int, Callable[[Rig, Options], Rows]] = {
     4: empty_start,
     5: floor_of_the_front,
     6: on_postgres,
+    7: each_dialect,
 }
 RATIOS = (  # what, then the figure and row above the line, then those below it
     ("processor time of a message, in floors of the front", (1, CPU), (5, CPU)),
@@ -171,14 +190,17 @@ class Burst(msgspec.Struct, frozen=True):
         return self.cpu_s / max(1, self.called_back) * 1e6
 
 
-def measure(rig: Rig, gateway: Gateway, options: Options) -> Burst:
-    """Start a gateway, warm it up, load it."""
+def measure(rig: Rig, gateway: Gateway, options: Options, dialect: Dialect | None = None) -> Burst:
+    """Start a gateway, warm it up, load it, in SMSFox or another dialect."""
     count = rig.callbacks().count
     gateway.start()
-    warm_up = rig.load(gateway.port, smsfox_request(1), connections=options.connections, seconds=WARM_UP_S)
+    request = dialect_request(dialect, gateway.port) if dialect else smsfox_request(1)
+    accepted = ACCEPTED[dialect.name if dialect else PEER]
+    load_for = partial(rig.load, gateway.port, request, connections=options.connections, accepted=accepted)
+    warm_up = load_for(seconds=WARM_UP_S)
     before = rig.await_callbacks(count + 1 + warm_up.good)  # one was sent to see whether it had started
     cpu_s = gateway.process.cpu_s
-    load = rig.load(gateway.port, smsfox_request(1), connections=options.connections, seconds=options.seconds)
+    load = load_for(seconds=options.seconds)
     after = rig.await_callbacks(before.count + load.good)
     return Burst(load, after.count - before.count, (after.last_us - load.start_us) / 1e6, gateway.process.cpu_s - cpu_s)
 
@@ -229,13 +251,13 @@ def print_row(row: Row) -> None:
 
 def aim_of(row: Row) -> str:
     if row.aim_min is not None:
-        return f"aim: at least {row.aim_min:,.0f}"
-    return "" if row.aim_max is None else f"aim: at most {row.aim_max:,.0f}"
+        return f"aim: at least {row.aim_min:,g}"
+    return "" if row.aim_max is None else f"aim: at most {row.aim_max:,g}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measure chappe; see bench/README.md.")
-    parser.add_argument("--only", default="1,2,3,4,5,6", help="figures to measure, such as 1,2")
+    parser.add_argument("--only", default="1,2,3,4,5,6,7", help="figures to measure, such as 1,2")
     parser.add_argument("--seconds", type=int, default=10, help="how long each load lasts [10]")
     parser.add_argument("--connections", type=int, default=64, help="kept-alive connections of the load [64]")
     parser.add_argument("--queued", type=int, default=1_000_000, help="messages of figure 3 [1000000]")
