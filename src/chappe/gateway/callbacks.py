@@ -1,15 +1,16 @@
-"""The outbox towards customers: callback rows become HTTP requests, results go back into the rows.
+"""The outbox towards customers: callback rows become HTTP requests (or go another way), results go back into the rows.
 
 A callback is written in the commit that makes it necessary, already claimed for its first attempt by the node that
-writes it; later attempts are claimed by a poll, with the time after that already set. In memory each URL has its own
-lanes and its own link, so a dead one delays nobody else. One message's callbacks share a lane, and while one of them
-has failed the later ones wait for it, so they keep their order. Whatever memory has no room for comes due again.
+writes it; later attempts are claimed by a poll, with the time after that already set. How a kind of callback is made
+stands in a table of ways. In memory each place (a URL) has its own lanes and its own link, so a dead one delays nobody
+else. One message's callbacks share a lane, and while one of them has failed the later ones wait for it, so they keep
+their order. Whatever memory has no room for comes due again.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -64,6 +65,16 @@ class Known(Protocol):
     def account(self, account_id: int) -> Account | None: ...
 
     def is_disabled(self, account_id: int, url: str) -> bool: ...
+
+
+class Way(NamedTuple):
+    """How callbacks of one kind are made."""
+
+    place: Callable[[Account], str]  # where the account wants them, where the callback itself says nothing
+    make: Callable[[DueCallback, Account, str], Awaitable[Reply | None]]  # to that place; None = there are no words
+
+
+Write = Callable[[Dialect, CallbackTarget, str], HttpRequest | None]  # of a payload
 
 
 class Destination:
@@ -126,7 +137,13 @@ class CallbackDesk:
         clock: Clock,
         ids: IdMaker,
         feed: Feed,
+        ways: Mapping[str, Way] | None = None,
     ) -> None:
+        self._ways = {
+            RECEIPT: Way(lambda account: account.receipt_url, self._by_http(write_receipt)),
+            INBOUND: Way(lambda account: account.inbound_url, self._by_http(write_inbound)),
+            **(ways or {}),
+        }
         self._store = store
         self._directory = directory
         self._dialects = dialects
@@ -146,7 +163,7 @@ class CallbackDesk:
     def plan(self, message: Message, state: State) -> CallbackDraft | None:
         """Whether the customer is to be told that a message came into a state; asked in the commit that changes it."""
         account = self._directory().account(message.account_id)
-        if account is None or not account.receipt_url:
+        if account is None or not (message.receipt_url or account.receipt_url):
             return None
         dialect = self._dialects.get(account.receipt_dialect or message.dialect)
         if dialect is None or state not in dialect.north.reported_states:
@@ -158,6 +175,7 @@ class CallbackDesk:
             kind=RECEIPT,
             dialect=dialect.name,
             payload=_encoder.encode(report_of(message, state)).decode(),
+            url=message.receipt_url,
         )
 
     def announce(self, callbacks: Iterable[DueCallback]) -> None:
@@ -190,9 +208,8 @@ class CallbackDesk:
     def _take(self, due: DueCallback) -> None:
         if due.id in self._in_hand or self._is_stopping:
             return
-        account = self._directory().account(due.account_id)
-        url = url_of(account, due.kind) if account else ""
-        if account is None or not url or self._directory().is_disabled(due.account_id, url):
+        url = self._place_of(due)
+        if not url or self._directory().is_disabled(due.account_id, url):
             self._close(due, CallbackResult(id=due.id, attempt=due.attempt, state="disabled", due_ms=due.due_ms))
             return
         destination = self._destination(url)
@@ -213,6 +230,11 @@ class CallbackDesk:
                 task = asyncio.create_task(self._work(destination, lane, url))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+    def _place_of(self, due: DueCallback) -> str:
+        """Where a callback goes; empty = nowhere (any more)."""
+        account, way = self._directory().account(due.account_id), self._ways.get(due.kind)
+        return "" if account is None or way is None else due.url or way.place(account)
 
     def _destination(self, url: str) -> Destination:
         destination = self._destinations.get(url)
@@ -241,13 +263,12 @@ class CallbackDesk:
                     lane.popleft()
 
     async def _attempt(self, destination: Destination, due: DueCallback, url: str) -> None:
-        request = self._request(due, url)
-        reply = await self._send(request, TIMEOUT_S) if request is not None else NO_WORDS
+        reply = await self._make(due, url)
         now_ms = self._clock.now_ms()
-        result = judge(due, reply, now_ms)
-        if request is not None:
+        result = judge(due, reply or NO_WORDS, now_ms)
+        if reply is not None:
             destination.learn(due, result, reply, now_ms, self._clock.monotonic_s())
-        if result.state == "disabled":
+        if result.state == "disabled" and not due.url:  # a URL of one submission's own ends with its callbacks
             self._store.disable_url(DisabledUrl(due.account_id, url, now_ms)).add_done_callback(forget)
         self._log(due, result, destination.link.change(self._clock.monotonic_s()), url)
         self._close(due, result)
@@ -265,18 +286,29 @@ class CallbackDesk:
         elif change is Change.BACK:
             log.info("callback_url_back", account_id=due.account_id, host=host)
 
-    def _request(self, due: DueCallback, url: str) -> HttpRequest | None:
-        """The request that makes this callback; None where it cannot be written (any more)."""
+    async def _make(self, due: DueCallback, url: str) -> Reply | None:
+        """One attempt; None where it cannot be put into words (any more)."""
         account = self._directory().account(due.account_id)
-        dialect = self._dialects.get(due.dialect)
-        if account is None or dialect is None:
+        if account is None:
             return None
-        target = CallbackTarget(url=url, method=account.receipt_method, token=account.token, timezone=account.timezone)
         try:
-            return request_of(due, target, dialect)
+            return await self._ways[due.kind].make(due, account, url)
         except Exception:  # one callback that breaks a dialect must not stop the lane
             log.exception("callback_broke", callback_id=due.id, dialect=due.dialect)
             return None
+
+    def _by_http(self, write: Write) -> Callable[[DueCallback, Account, str], Awaitable[Reply | None]]:
+        """The way of a request in the customer's dialect."""
+
+        async def make(due: DueCallback, account: Account, url: str) -> Reply | None:
+            dialect = self._dialects.get(due.dialect)
+            target = CallbackTarget(
+                url=url, method=account.receipt_method, token=account.token, timezone=account.timezone
+            )
+            request = write(dialect, target, due.payload) if dialect is not None else None
+            return await self._send(request, TIMEOUT_S) if request is not None else None
+
+        return make
 
     def _put_off(self, destination: Destination, due: DueCallback, wait_s: float) -> None:
         now_ms = self._clock.now_ms()
@@ -329,17 +361,15 @@ def report_of(message: Message, state: State) -> Report:
     )
 
 
-def url_of(account: Account, kind: str) -> str:
-    return account.inbound_url if kind == INBOUND else account.receipt_url
+def write_receipt(dialect: Dialect, target: CallbackTarget, payload: str) -> HttpRequest | None:
+    """The request in the customer's dialect; None where that has no words for it."""
+    write = dialect.north.receipt
+    return write(target, _report_decoder.decode(payload)) if write is not None else None
 
 
-def request_of(due: DueCallback, target: CallbackTarget, dialect: Dialect) -> HttpRequest | None:
-    """The callback in the customer's dialect; None where that dialect has no words for it."""
-    if due.kind == RECEIPT and dialect.north.receipt is not None:
-        return dialect.north.receipt(target, _report_decoder.decode(due.payload))
-    if due.kind == RECEIPT or dialect.north.inbound is None:
-        return None
-    return dialect.north.inbound(target, _inbound_decoder.decode(due.payload))
+def write_inbound(dialect: Dialect, target: CallbackTarget, payload: str) -> HttpRequest | None:
+    write = dialect.north.inbound
+    return write(target, _inbound_decoder.decode(payload)) if write is not None else None
 
 
 def judge(due: DueCallback, reply: Reply, now_ms: int) -> CallbackResult:

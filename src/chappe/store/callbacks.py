@@ -16,7 +16,8 @@ from chappe.store.schema import callback, disabled_url, revision
 
 
 class CallbackDraft(Struct, frozen=True, kw_only=True):
-    """Somebody is to be told something. `payload` is the JSON of a core.model.Report or Inbound."""
+    """Somebody is to be told something. `payload` is the JSON of a core.model.Report or Inbound; an empty `url` stands
+    for where the account's callbacks of this kind go."""
 
     id: int
     account_id: int
@@ -24,6 +25,7 @@ class CallbackDraft(Struct, frozen=True, kw_only=True):
     kind: str
     dialect: str
     payload: str
+    url: str = ""
 
 
 class DueCallback(Struct, frozen=True, kw_only=True):
@@ -37,6 +39,7 @@ class DueCallback(Struct, frozen=True, kw_only=True):
     payload: str
     attempt: int
     due_ms: int  # when it comes due again if nothing is heard of this attempt
+    url: str = ""
 
 
 class CallbackClaim(Struct, frozen=True):
@@ -76,6 +79,7 @@ COLUMNS = (
     callback.c.payload,
     callback.c.attempt,
     callback.c.due_ms,
+    callback.c.url,
 )
 PENDING = constant("pending")
 
@@ -100,6 +104,7 @@ class Callbacks:
             kind=Text,
             dialect=Text,
             payload=Text,
+            url=Text,
             node_id=BigInteger,
             due_ms=BigInteger,
         )
@@ -173,18 +178,23 @@ class Callbacks:
         """Write the callbacks that changes of state call for, claimed by this node for their first attempt."""
         planned = (self.plan(one, state) for one, state in changes if one.wants_callbacks)
         drafts = [draft for draft in planned if draft is not None]
+        announced: dict[int, tuple[DueCallback, ...]] = {}
+        for one in self.write(transaction, drafts, now_ms):
+            announced[one.message_id] = (*announced.get(one.message_id, ()), one)
+        return announced
+
+    def write(self, transaction: Transaction, drafts: Sequence[CallbackDraft], now_ms: int) -> list[DueCallback]:
+        """Write callbacks, claimed by this node for their first attempt."""
         if not drafts:
-            return {}
+            return []
         again_ms = now_ms + FIRST_RETRY_S * 1000
+        node_id = self._node.id
         rows = [
-            (one.id, one.account_id, one.message_id, one.kind, one.dialect, one.payload, self._node.id, again_ms)
+            (one.id, one.account_id, one.message_id, one.kind, one.dialect, one.payload, one.url, node_id, again_ms)
             for one in drafts
         ]
         transaction.run(self._insert, rows)
-        announced: dict[int, tuple[DueCallback, ...]] = {}
-        for one in drafts:
-            announced[one.message_id] = (*announced.get(one.message_id, ()), first_attempt(one, again_ms))
-        return announced
+        return [first_attempt(one, again_ms) for one in drafts]
 
     def claim_many(
         self, transaction: Transaction, claims: Sequence[CallbackClaim], is_repeat: bool
@@ -227,6 +237,7 @@ def first_attempt(draft: CallbackDraft, again_ms: int) -> DueCallback:
         payload=draft.payload,
         attempt=1,
         due_ms=again_ms,
+        url=draft.url,
     )
 
 
@@ -240,4 +251,5 @@ def due_callback(row: Row) -> DueCallback:
         payload=row[5],
         attempt=row[6],
         due_ms=row[7],
+        url=row[8],
     )
