@@ -162,7 +162,7 @@ class App:
         if self._is_demo:
             pages[DEMO_RECEIPT_PATH] = take_receipt
         door = CarrierDoor(directory=lambda: self._directory.current, dialects=self._dialects, desk=self._receipts)
-        self._listener = HttpListener(dialects=DIALECTS, ask=front.answer, pages=pages, carrier_callback=door.answer)
+        self.listener = HttpListener(dialects=DIALECTS, ask=front.answer, pages=pages, carrier_callback=door.answer)
 
     def _make_dispatcher(self, carrier: Carrier) -> Dispatcher:
         return Dispatcher(
@@ -220,7 +220,7 @@ class App:
 
     async def _listen(self) -> None:
         host, port = self.settings.http_address
-        self._server = HttpServer(self._listener, host=host, port=port, ssl_context=self._tls())
+        self._server = HttpServer(self.listener, host=host, port=port, ssl_context=self._tls())
         try:
             await self._server.start()
         except OSError as error:

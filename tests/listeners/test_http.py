@@ -296,7 +296,7 @@ def test_nothing_secret_is_logged_or_measured(tmp_path: Path) -> None:
             async def break_it(call: Call, dialect: Dialect, network: str) -> Outcome:
                 raise Broken("canary", call, msgspec.json.encode("canary"))
 
-            app._listener._ask = break_it
+            app.listener._ask = break_it
             assert (await ask(port, fox(), next(sources))).body == b"07"
             metrics = (await ask(port, get("/metrics"))).body.decode()
         everything = stream.getvalue() + metrics
