@@ -12,7 +12,7 @@ from chappe.core.model import Service, UncertainPolicy
 from chappe.gateway.configuration import Action, Change, apply
 from chappe.gateway.directory import Directory
 from chappe.gateway.gateway_file import PROBLEMS_SHOWN_MAX, GatewayFileError, Known, parse
-from chappe.gateway.secrets import Sealer, verify
+from chappe.gateway.secrets import Sealer, key_digest, verify
 from chappe.store.configuration import Configuration, StoredConfiguration
 from chappe.store.database import Database, StoreError
 from chappe.store.figures import Figures, Funds
@@ -165,6 +165,53 @@ def test_a_mistake_is_named_with_its_line(right: str, wrong: str, line: int, wor
     assert complaint.startswith(f"gateway.toml:{line}: ")
     assert words in complaint
     assert "hidden" not in complaint
+
+
+FURTHER = """api_key = "hidden-and-long-enough"
+country = "+39"
+message_types = { GP = "premium", LL = "economy" }
+virtual = true
+flexible = true
+"""
+FURTHER_MISTAKES = [
+    # what stands in FURTHER, what is written instead, the words of the complaint
+    ('"hidden-and-long-enough"', '"hidden"', "api_key must be a text of 16 to 256 characters in quotes"),
+    ('"+39"', "39", "country must be a text in quotes, not 39"),
+    ('"+39"', '"0039"', 'country must be a calling code, such as "39"'),
+    ('"premium"', '"gold"', "message_types must be one of economy, premium, standard, not 'gold'"),
+    ('{ GP = "premium", LL = "economy" }', '"GP"', "message_types must be a table of at most 50 words"),
+    ("GP =", '"" =', "message_types must have words of 1 to 32 printable characters"),
+    ("virtual = true", 'virtual = "yes"', "virtual must be true or false"),
+    ("flexible = true", "flexible = 1", "flexible must be true or false"),
+]
+
+
+def test_what_only_some_dialects_need_is_read() -> None:
+    """An API key is kept as its digest alone; country, message types and the two manners arrive as they are meant."""
+    (alice,) = parse(FILE + FURTHER, file_name="g", known=KNOWN).accounts
+    assert alice.settings.api_key_digest == key_digest("hidden-and-long-enough")
+    assert "hidden" not in repr(alice)
+    assert alice.settings.country == "39"
+    assert alice.settings.message_types == {"GP": Service.PREMIUM, "LL": Service.ECONOMY}
+    assert (alice.settings.is_virtual, alice.settings.is_flexible) == (True, True)
+
+
+@pytest.mark.parametrize("right, wrong, words", FURTHER_MISTAKES)
+def test_a_mistake_in_what_only_some_dialects_need_is_named(right: str, wrong: str, words: str) -> None:
+    """Each mistake in these keys is told with what to write instead, and never with a secret."""
+    assert FURTHER.count(right) == 1
+    with pytest.raises(GatewayFileError) as raised:
+        parse(FILE + FURTHER.replace(right, wrong), file_name="g", known=KNOWN)
+    assert words in str(raised.value)
+    assert "hidden" not in str(raised.value)
+
+
+def test_an_api_key_belongs_to_one_account() -> None:
+    """An API key in two accounts is refused without being repeated."""
+    other = '[[account]]\nname = "bob"\npassword = "x"\napi_key = "hidden-and-long-enough"\n'
+    with pytest.raises(GatewayFileError, match="account: api_key is taken by the account of line 29") as raised:
+        parse(FILE + FURTHER + other, file_name="g", known=KNOWN)
+    assert "hidden" not in str(raised.value)
 
 
 def test_a_carrier_that_can_be_asked_may_be() -> None:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from chappe.core.ledger import format_micros
 from chappe.core.model import Secret, Service
-from chappe.gateway.directory import AccountSettings, CarrierSettings
+from chappe.gateway.directory import AccountSettings, CarrierSettings, account_settings
 from chappe.gateway.gateway_file import (
     PROBLEMS_SHOWN_MAX,
     AccountWish,
@@ -71,9 +71,9 @@ def plan(stored: StoredConfiguration, wanted: GatewayFile, is_same: IsSame) -> l
         *plan_of("route", stored_routes(stored), {route_name(one): one for one in wanted.routes}, route_difference),
         *plan_of(
             "account",
-            live(stored.accounts),
+            live(own_accounts(stored)),
             {one.name: one for one in wanted.accounts},
-            account_difference(is_same, stored, {one.name for one in stored.accounts if not one.is_active}),
+            account_difference(is_same, stored, {one.name for one in own_accounts(stored) if not one.is_active}),
         ),
     ]
 
@@ -91,6 +91,11 @@ def plan_of(
     for name in before:
         if name not in after:
             yield Change(what=what, name=name, action=Action.REMOVE)
+
+
+def own_accounts(stored: StoredConfiguration) -> list[AccountRow]:
+    """Those that the file speaks of: subaccounts are their parents' business."""
+    return [row for row in stored.accounts if not account_settings(row).parent_id]
 
 
 def live(rows: Iterable[Any]) -> dict[str, Any]:
@@ -177,21 +182,19 @@ def settings_difference(
             yield f"{name}: changed" if name in HIDDEN else f"{name}: {shown(old)} -> {shown(value)}"
 
 
-HIDDEN = frozenset({"callback_key", "options"})
+HIDDEN = frozenset({"callback_key", "options", "api_key_digest"})
 
 
 def shown(value: object) -> str:
     """A setting for people. Of a URL only what cannot hold a secret: no user, no query."""
     if isinstance(value, tuple):
         return " ".join(value) or "none"
+    if isinstance(value, dict):
+        return " ".join(f"{word}={each}" for word, each in value.items()) or "none"
     if isinstance(value, str) and "://" in value:
         parts = urlsplit(value)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{'?...' if parts.query else ''}"
     return "none" if value == "" else str(value)
-
-
-def account_settings(row: AccountRow) -> AccountSettings:
-    return msgspec.json.decode(row.settings, type=AccountSettings)
 
 
 def carrier_settings(row: CarrierRow) -> CarrierSettings:
@@ -204,21 +207,39 @@ def carrier_wish_settings(row: CarrierRow | None, wish: CarrierWish) -> CarrierS
     return msgspec.structs.replace(wish.settings, callback_key=callback_key)
 
 
-def refuse_other_currencies(stored: StoredConfiguration, wanted: GatewayFile, text: str, file_name: str) -> None:
-    """An account's money cannot become money of another kind. Raises GatewayFileError with every such wish."""
+def refuse_impossible(stored: StoredConfiguration, wanted: GatewayFile, text: str, file_name: str) -> None:
+    """Raises GatewayFileError with every wish that what is there does not allow."""
+    problems = [
+        f"{file_name}:{line}: {words}"
+        for refusals in (other_currencies, taken_names)
+        for line, words in refusals(stored, wanted, Lines(text))
+    ]
+    if problems:
+        raise GatewayFileError("\n".join(problems[:PROBLEMS_SHOWN_MAX]))
+
+
+def taken_names(stored: StoredConfiguration, wanted: GatewayFile, lines: Lines) -> Iterator[tuple[int, str]]:
+    """A subaccount is its parent's, and so is its name."""
+    own = {row.name for row in own_accounts(stored)}
+    taken = {row.name for row in stored.accounts} - own
+    for index, wish in enumerate(wanted.accounts):
+        if wish.name in taken:
+            words = "is the name of a subaccount; write another, or let its owner rename it"
+            yield lines.of_entry("account", index, "name"), f"account {wish.name!r}: name {words}"
+
+
+def other_currencies(stored: StoredConfiguration, wanted: GatewayFile, lines: Lines) -> Iterator[tuple[int, str]]:
+    """An account's money cannot become money of another kind."""
     rows = {row.name: row for row in stored.accounts}  # also the ended ones: they return with their balance
-    lines, problems = Lines(text), []
     for index, wish in enumerate(wanted.accounts):
         row = rows.get(wish.name)
         currency = account_settings(row).currency if row else wish.settings.currency
         if currency != wish.settings.currency:
-            line = lines.of_entry("account", index, "currency")
-            problems.append(
-                f"{file_name}:{line}: account {wish.name!r}: currency is {currency} and cannot become "
-                f"{wish.settings.currency}, for its balance stays; make a new account under another name"
+            yield (
+                lines.of_entry("account", index, "currency"),
+                f"account {wish.name!r}: currency is {currency} and cannot become {wish.settings.currency}, "
+                f"for its balance stays; make a new account under another name",
             )
-    if problems:
-        raise GatewayFileError("\n".join(problems[:PROBLEMS_SHOWN_MAX]))
 
 
 # Carrying it out
@@ -243,7 +264,7 @@ def apply(
     All or nothing. Raises GatewayFileError where the file is wrong, StoreError where the database does not take it.
     """
     wanted = parse(text, file_name=file_name, known=known)
-    check = partial(refuse_other_currencies, wanted=wanted, text=text, file_name=file_name)
+    check = partial(refuse_impossible, wanted=wanted, text=text, file_name=file_name)
     configuration = Configuration(database, Ledger(database))
 
     @cache  # comparing a password takes 30 ms

@@ -28,7 +28,30 @@ class AccountSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     receipt_method: str = ""
     receipt_dialect: str = ""
     inbound_url: str = ""
+    country: str = ""
+    message_types: dict[str, Service] = {}
+    is_virtual: bool = False
+    is_flexible: bool = False
     recipients_max: int = 100_000
+    parent_id: int = 0
+    # What the record does not carry
+    api_key_digest: str = ""
+    details: dict[str, str] = {}  # of a subaccount, in the words of whoever made it
+    made_ms: int = 0  # likewise
+
+
+KEPT_APART = frozenset({"api_key_digest", "details", "made_ms"})
+# A subaccount has these of its parent, whatever becomes of them: it may do nothing that its parent may not.
+INHERITED = (
+    "currency",
+    "timezone",
+    "senders",
+    "country",
+    "message_types",
+    "is_virtual",
+    "is_flexible",
+    "recipients_max",
+)
 
 
 class CarrierSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,18 +73,43 @@ class Directory:
     def __init__(self, stored: StoredConfiguration, sealer: Sealer) -> None:
         """Raises SealError where a secret was sealed with another key."""
         self.revision = stored.revision
-        self._accounts = {row.id: account_of(row, sealer) for row in stored.accounts}
+        self._settings = {row.id: account_settings(row) for row in stored.accounts}
+        self._accounts: dict[int, Account] = {}
+        for row in stored.accounts:  # by id, so parents come first
+            settings = self._settings[row.id]
+            self._accounts[row.id] = account_of(row, settings, sealer, self._accounts.get(settings.parent_id))
         self._carriers = {row.id: carrier_of(row, sealer) for row in stored.carriers}
         self.password_hashes: Mapping[int, str] = {row.id: row.password_hash for row in stored.accounts}
-        self.accounts_by_name = {row.name: self._accounts[row.id] for row in stored.accounts if row.is_active}
+        self.active_ids = frozenset(row.id for row in stored.accounts if row.is_active)
+        live = [one for one in self._accounts.values() if self._is_live(one)]
+        self.accounts_by_name = {one.name: one for one in live}
+        self.accounts_by_user_key = {user_key_of(one): one for one in live}
+        digests = {one.id: self._settings[one.id].api_key_digest for one in live}
+        self.accounts_by_api_key = {digests[one.id]: one for one in live if digests[one.id]}  # by its digest
+        self._children: dict[int, list[Account]] = {}
+        for one in self._accounts.values():
+            if one.parent_id:
+                self._children.setdefault(one.parent_id, []).append(one)
         self._owners = {number: one for one in self.accounts_by_name.values() for number in one.numbers}
         self.carriers = tuple(self._carriers.values())
         self._carriers_by_key = {one.callback_key: one for one in self._carriers.values() if one.callback_key}
         self.routing = RoutingTable(map(route_of, stored.routes))
         self._disabled_urls = stored.disabled_urls
 
+    def _is_live(self, account: Account) -> bool:
+        """An account that was ended takes its subaccounts with it."""
+        return account.id in self.active_ids and (not account.parent_id or account.parent_id in self.active_ids)
+
     def account(self, account_id: int) -> Account | None:
         return self._accounts.get(account_id)
+
+    def settings(self, account_id: int) -> AccountSettings:
+        """What is stored of an account that is there."""
+        return self._settings[account_id]
+
+    def children(self, account_id: int) -> list[Account]:
+        """The subaccounts of an account, by id, inactive ones included."""
+        return self._children.get(account_id, [])
 
     def carrier(self, carrier_id: int) -> Carrier | None:
         return self._carriers.get(carrier_id)
@@ -79,10 +127,21 @@ class Directory:
         return (account_id, url) in self._disabled_urls
 
 
-def account_of(row: AccountRow, sealer: Sealer) -> Account:
-    settings = msgspec.json.decode(row.settings, type=AccountSettings)
+def account_settings(row: AccountRow) -> AccountSettings:
+    return msgspec.json.decode(row.settings, type=AccountSettings)
+
+
+def account_of(row: AccountRow, settings: AccountSettings, sealer: Sealer, parent: Account | None) -> Account:
     token = Secret(sealer.unseal(row.token_sealed))
-    return Account(id=row.id, name=row.name, token=token, **msgspec.structs.asdict(settings))
+    values = {name: value for name, value in msgspec.structs.asdict(settings).items() if name not in KEPT_APART}
+    if parent is not None:
+        values |= {name: getattr(parent, name) for name in INHERITED}
+    return Account(id=row.id, name=row.name, token=token, **values)
+
+
+def user_key_of(account: Account) -> str:
+    """What an account is called beside a session key: never changes, and is not its name."""
+    return str(account.id)
 
 
 def carrier_of(row: CarrierRow, sealer: Sealer) -> Carrier:
@@ -117,7 +176,7 @@ class DirectoryHolder:
     async def refresh(self, store: Store) -> bool:
         """Look once; whether there is a new snapshot. Raises StoreError or SealError, and keeps the one it has."""
         stored = await store.read(partial(store.configuration.load_newer, than=self.current.revision))
-        if stored is None:
+        if stored is None or stored.revision < self.current.revision:  # somebody else looked meanwhile
             return False
         self.current = Directory(stored, self._sealer)
         return True

@@ -19,6 +19,7 @@ from chappe.core.ledger import parse_micros
 from chappe.core.model import Secret, Service, UncertainPolicy
 from chappe.core.routing import PREFIX_MAX
 from chappe.gateway.directory import AccountSettings, CarrierSettings
+from chappe.gateway.secrets import key_digest
 from chappe.sms.numbers import OriginatorKind, parse_msisdn, parse_originator
 
 SIZE_MAX = 16 * 1024 * 1024  # characters
@@ -26,9 +27,12 @@ ENTRIES_MAX = 100_000  # of each kind
 PROBLEMS_SHOWN_MAX = 20
 NAME_MAX = 64
 SECRET_MAX = 256
+API_KEY_MIN = 16  # characters: it is kept as a plain digest, so nobody may be able to guess it
 URL_MAX = 2_000
 LIST_MAX = 10_000
 OPTIONS_MAX = 50
+MESSAGE_TYPES_MAX = 50
+MESSAGE_TYPE_MAX = 32  # characters
 RECIPIENTS_MAX = 100_000
 WINDOW_MAX = 1_000
 THROUGHPUT_MAX = 10_000
@@ -123,6 +127,19 @@ def read_secret(value: object) -> Secret:
     return Secret(value)
 
 
+def read_api_key(value: object) -> str:
+    """The digest that is kept of it: the key itself is not needed again."""
+    if not (isinstance(value, str) and API_KEY_MIN <= len(value) <= SECRET_MAX):
+        raise ValueError(f"must be a text of {API_KEY_MIN} to {SECRET_MAX} characters in quotes")
+    return key_digest(value)
+
+
+def read_yes(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def read_money(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError('must be an amount in quotes, such as "0.0100"')
@@ -182,6 +199,21 @@ def read_prefix(value: object) -> str:
     if not (re.fullmatch("[0-9]*", prefix) and len(prefix) <= PREFIX_MAX):
         raise ValueError(f'must be the first digits of a number (at most {PREFIX_MAX}), or "" for everywhere')
     return prefix
+
+
+def read_country(value: object) -> str:
+    country = read_text(value).removeprefix("+")
+    if not re.fullmatch("[1-9][0-9]{0,2}", country):
+        raise ValueError('must be a calling code, such as "39"')
+    return country
+
+
+def read_message_types(value: object) -> dict[str, Service]:
+    if not (isinstance(value, dict) and len(value) <= MESSAGE_TYPES_MAX):
+        raise ValueError(f'must be a table of at most {MESSAGE_TYPES_MAX} words, such as {{ GP = "premium" }}')
+    if not all(0 < len(word) <= MESSAGE_TYPE_MAX and word.isprintable() for word in value):
+        raise ValueError(f"must have words of 1 to {MESSAGE_TYPE_MAX} printable characters")
+    return {word: Service(one_of(Service)(service)) for word, service in value.items()}
 
 
 def read_sender(value: object) -> str:
@@ -256,16 +288,22 @@ class Key(NamedTuple):
 
     read: Read
     is_required: bool = False
+    field: str = ""  # what the record calls it; empty = the same
 
 
 def account_keys(known: Known) -> dict[str, Key]:
     return {
         "name": Key(read_name, is_required=True),
         "password": Key(read_secret, is_required=True),
+        "api_key": Key(read_api_key, field="api_key_digest"),
         "balance": Key(read_positive_money),
         "limit": Key(read_positive_money),
         "currency": Key(read_currency),
         "timezone": Key(read_timezone),
+        "country": Key(read_country),
+        "message_types": Key(read_message_types),
+        "virtual": Key(read_yes, field="is_virtual"),
+        "flexible": Key(read_yes, field="is_flexible"),
         "senders": Key(list_of(read_sender)),
         "numbers": Key(list_of(read_number)),
         "receipt_url": Key(url_without(known.objection)),
@@ -334,6 +372,8 @@ class Reading:
         routes = [self._route(place, table, names) for place, table in self._entries(tables, "route")]
         self._refuse_doubles("account", [(one.name,) if one else () for one in accounts], "name {!r}")
         self._refuse_doubles("account", [one.settings.numbers if one else () for one in accounts], "number {!r}")
+        digests = [one.settings.api_key_digest if one else "" for one in accounts]
+        self._refuse_doubles("account", [(digest,) if digest else () for digest in digests], "api_key")
         self._refuse_doubles("carrier", [(one.name,) if one else () for one in carriers], "name {!r}")
         keys = [(f"{one.prefix} {one.service or ''}".strip(),) if one else () for one in routes]
         self._refuse_doubles("route", keys, "prefix and service {!r}")
@@ -426,7 +466,7 @@ class Reading:
                 self._complain_of(place, name, f"is no key of {article} {place.kind}{suggestion(name, keys)}")
                 continue
             try:
-                values[name] = keys[name].read(value)
+                values[keys[name].field or name] = keys[name].read(value)
             except ValueError as error:
                 self._complain_of(place, name, str(error))
         for name, key in keys.items():

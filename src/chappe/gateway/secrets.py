@@ -53,6 +53,11 @@ def md5_hex(text: str) -> str:
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
+def key_digest(key: str) -> str:
+    """What is kept of a key that nobody can guess, and found again by: SHA-256 in hex."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class SealError(Exception):
     """A secret cannot be read, or the key is none; the message says what to do."""
 
