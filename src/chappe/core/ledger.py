@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+import msgspec
 from msgspec import Struct
 
 MICROS = 1_000_000
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     RESERVE = "reserve"
     POST = "post"
     VOID = "void"
+    RENT = "rent"
 
 
 class Transfer(Struct, frozen=True):
@@ -44,6 +46,7 @@ TRANSFERS: dict[Kind, Transfer] = {
     Kind.RESERVE: Transfer("reserve", Purse.AVAILABLE, Purse.RESERVED),
     Kind.POST: Transfer("settle", Purse.RESERVED, Purse.REVENUE),
     Kind.VOID: Transfer("settle", Purse.RESERVED, Purse.AVAILABLE),
+    Kind.RENT: Transfer("rent", Purse.AVAILABLE, Purse.REVENUE),  # each month is a phase of its own, see `rent`
 }
 
 
@@ -68,6 +71,12 @@ def entry(kind: Kind, source_id: int, account_id: int, amount_micros: int) -> En
         credit=transfer.credit,
         amount_micros=amount_micros,
     )
+
+
+def rent(rental_id: int, month: int, account_id: int, amount_micros: int) -> Entry:
+    """What a month (counted from 1) of a rented number costs: paid once, because its phase names the month."""
+    plain = entry(Kind.RENT, rental_id, account_id, amount_micros)
+    return msgspec.structs.replace(plain, phase=f"{plain.phase}-{month}")
 
 
 def grant(spendable_micros: Mapping[int, int], wishes: Iterable[tuple[int, int]]) -> list[bool]:

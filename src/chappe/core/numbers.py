@@ -1,4 +1,10 @@
-"""Numbers that accounts rent to receive messages at: what is offered, what is owned, and the calls about both."""
+"""Numbers that accounts rent to receive messages at: what is offered, what is owned, and the calls about both.
+
+They are paid by the month: until the same day of the next one, by the calendar of UTC.
+"""
+
+import calendar
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
@@ -62,3 +68,19 @@ class SetNumber(Call, frozen=True, kw_only=True):
     url: str | None = None
     email: str | None = None
     phone: str | None = None
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def months_later(start_ms: int, count: int) -> int:
+    """The same day and time `count` months on, in UTC; where that month has no such day, its last one.
+
+    Months are counted from where they began, so that the 31st, after a February, is the 31st again.
+    """
+    start = EPOCH + start_ms * MILLISECOND
+    years, months = divmod(start.month - 1 + count, 12)
+    year, month = start.year + years, months + 1
+    day = min(start.day, calendar.monthrange(year, month)[1])
+    return (start.replace(year=year, month=month, day=day) - EPOCH) // MILLISECOND

@@ -4,7 +4,7 @@ A request looks at one snapshot from its first step to its last. The holder asks
 and then (whoever owns the ticker decides how often) and builds a new snapshot only where that moved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import msgspec
@@ -15,6 +15,7 @@ from chappe.core.routing import RoutingTable
 from chappe.gateway.secrets import Sealer
 from chappe.store.configuration import AccountRow, CarrierRow, RouteRow, StoredConfiguration
 from chappe.store.engine import Store
+from chappe.store.numbers import NumberRow
 
 
 class AccountSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -67,6 +68,15 @@ class CarrierSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: dict[str, str] = {}
 
 
+class Forwarding(Struct, frozen=True, kw_only=True):
+    """Whose number it is, and where its messages go; what is empty leads nowhere."""
+
+    account: Account
+    url: str
+    email: str
+    phone: str
+
+
 class Directory:
     """One revision of the configuration. What is inactive is still found by id: messages may refer to it."""
 
@@ -74,10 +84,14 @@ class Directory:
         """Raises SealError where a secret was sealed with another key."""
         self.revision = stored.revision
         self._settings = {row.id: account_settings(row) for row in stored.accounts}
+        rented: dict[int, list[str]] = {}
+        for number in stored.rented:
+            rented.setdefault(number.account_id, []).append(number.number)
         self._accounts: dict[int, Account] = {}
         for row in stored.accounts:  # by id, so parents come first
             settings = self._settings[row.id]
-            self._accounts[row.id] = account_of(row, settings, sealer, self._accounts.get(settings.parent_id))
+            one = account_of(row, settings, sealer, self._accounts.get(settings.parent_id))
+            self._accounts[row.id] = with_numbers(one, rented.get(one.id, ()))
         self._carriers = {row.id: carrier_of(row, sealer) for row in stored.carriers}
         self.password_hashes: Mapping[int, str] = {row.id: row.password_hash for row in stored.accounts}
         self.active_ids = frozenset(row.id for row in stored.accounts if row.is_active)
@@ -90,7 +104,10 @@ class Directory:
         for one in self._accounts.values():
             if one.parent_id:
                 self._children.setdefault(one.parent_id, []).append(one)
-        self._owners = {number: one for one in self.accounts_by_name.values() for number in one.numbers}
+        self._owners = {number: one for one in live for number in one.numbers}
+        # One that was given to another account while its renter's month goes on is the renter's.
+        self._owners |= {one.number: self._accounts[one.account_id] for one in stored.rented if self._is_rented(one)}
+        self._own_ways = {one.number: one for one in stored.rented if one.url or one.email or one.phone}
         self.carriers = tuple(self._carriers.values())
         self._carriers_by_key = {one.callback_key: one for one in self._carriers.values() if one.callback_key}
         self.routing = RoutingTable(map(route_of, stored.routes))
@@ -99,6 +116,10 @@ class Directory:
     def _is_live(self, account: Account) -> bool:
         """An account that was ended takes its subaccounts with it."""
         return account.id in self.active_ids and (not account.parent_id or account.parent_id in self.active_ids)
+
+    def _is_rented(self, number: NumberRow) -> bool:
+        renter = self._accounts.get(number.account_id)
+        return renter is not None and self._is_live(renter)
 
     def account(self, account_id: int) -> Account | None:
         return self._accounts.get(account_id)
@@ -122,6 +143,17 @@ class Directory:
         """The account that an inbound number (digits only) belongs to."""
         return self._owners.get(number)
 
+    def forwarding(self, number: str) -> Forwarding | None:
+        """Where the messages to an inbound number (digits only) go: where the number itself says, else where its
+        account's do; None for a number that nobody has."""
+        owner = self._owners.get(number)
+        if owner is None:
+            return None
+        own = self._own_ways.get(number)
+        if own is not None:
+            return Forwarding(account=owner, url=own.url, email=own.email, phone=own.phone)
+        return Forwarding(account=owner, url=owner.inbound_url, email=owner.inbound_email, phone=owner.inbound_phone)
+
     def is_disabled(self, account_id: int, url: str) -> bool:
         """Whether this URL of the account answered 410 Gone, as far as this snapshot knows."""
         return (account_id, url) in self._disabled_urls
@@ -137,6 +169,12 @@ def account_of(row: AccountRow, settings: AccountSettings, sealer: Sealer, paren
     if parent is not None:
         values |= {name: getattr(parent, name) for name in INHERITED}
     return Account(id=row.id, name=row.name, token=token, **values)
+
+
+def with_numbers(one: Account, rented: Iterable[str]) -> Account:
+    """The account with the numbers it rents beside those that the file gives it."""
+    numbers = tuple(dict.fromkeys((*one.numbers, *rented)))
+    return one if numbers == one.numbers else msgspec.structs.replace(one, numbers=numbers)
 
 
 def user_key_of(account: Account) -> str:

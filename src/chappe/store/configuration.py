@@ -5,14 +5,16 @@ moved. Accounts and carriers are never deleted, because messages refer to them: 
 set inactive, and returns under its old id. What only the gateway understands is one JSON text per row.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, insert, literal_column, select, update
 
 from chappe.core.ledger import Kind, entry
 from chappe.store.database import Batch, Database, Prepared, Transaction, constant
+from chappe.store.group_commit import Verb
 from chappe.store.money import Ledger
+from chappe.store.numbers import NumberRow, Pool
 from chappe.store.schema import account, balance, carrier, disabled_url, revision, route
 
 
@@ -26,6 +28,14 @@ class AccountRow(Struct, frozen=True, kw_only=True):
     settings: str
     is_active: bool
     limit_micros: int
+
+
+class NewPassword(Struct, frozen=True, kw_only=True):
+    """What an account proves itself with from now on."""
+
+    account_id: int
+    password_hash: str
+    token_sealed: str
 
 
 class CarrierRow(Struct, frozen=True, kw_only=True):
@@ -56,11 +66,17 @@ class StoredConfiguration(Struct, frozen=True, kw_only=True):
     carriers: tuple[CarrierRow, ...] = ()
     routes: tuple[RouteRow, ...] = ()
     disabled_urls: frozenset[tuple[int, str]] = frozenset()  # (account id, URL) that answered 410 Gone
+    rented: tuple[NumberRow, ...] = ()  # numbers that have an owner
+    pool: tuple[NumberRow, ...] = ()  # numbers that the gateway file lends; only where they were asked for
 
 
 class Configuration:
+    """Verb: `change_password`, for servers; the rest of what is written here is written by `chappe apply` and by other
+    verbs within their own transactions."""
+
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.pool = Pool(database)
         self._revision = Prepared(database, select(revision.c.revision).where(revision.c.id == constant(1)))
         self._accounts = Prepared(
             database,
@@ -116,6 +132,12 @@ class Configuration:
             Prepared(database, update(table).where(table.c.name == bindparam("called")).values(is_active=constant(0)))
             for table in (account, carrier)
         )
+        self._set_password = Prepared(
+            database,
+            update(account)
+            .where(account.c.id == bindparam("whose"))
+            .values(password_hash=bindparam("hashed"), token_sealed=bindparam("sealed")),
+        )
         new_balance = database.insert(balance).values(account_id=bindparam("whose"), limit_micros=bindparam("down_to"))
         self._open_balance = Prepared(database, new_balance.on_conflict_do_nothing())
         self._set_limit = Prepared(
@@ -138,6 +160,8 @@ class Configuration:
             ).returning(revision.c.revision),
         )
 
+        self.change_password = Verb(2, self._change_passwords)
+
     # Reading
 
     def revision(self, transaction: Transaction) -> int:
@@ -145,7 +169,7 @@ class Configuration:
         rows = transaction.rows(self._revision)
         return int(rows[0][0]) if rows else 0
 
-    def load(self, transaction: Transaction) -> StoredConfiguration:
+    def load(self, transaction: Transaction, *, with_pool: bool = False) -> StoredConfiguration:
         return StoredConfiguration(
             revision=self.revision(transaction),
             accounts=tuple(
@@ -181,6 +205,8 @@ class Configuration:
                 for row in transaction.rows(self._routes)
             ),
             disabled_urls=frozenset((row[0], row[1]) for row in transaction.rows(self._disabled)),
+            rented=self.pool.owned(transaction),
+            pool=self.pool.of_file(transaction) if with_pool else (),
         )
 
     def load_newer(self, transaction: Transaction, than: int) -> StoredConfiguration | None:
@@ -199,6 +225,17 @@ class Configuration:
         account_id: int = rows[0][0]
         transaction.run(self._enable_urls, whose=account_id)
         return account_id
+
+    def set_password(self, transaction: Transaction, account_id: int, password_hash: str, token_sealed: str) -> None:
+        transaction.run(self._set_password, whose=account_id, hashed=password_hash, sealed=token_sealed)
+
+    def _change_passwords(
+        self, transaction: Transaction, wishes: Sequence[NewPassword], _is_repeat: bool
+    ) -> list[None]:
+        self.raise_revision(transaction)
+        for wish in wishes:
+            self.set_password(transaction, wish.account_id, wish.password_hash, wish.token_sealed)
+        return [None] * len(wishes)
 
     def open_balance(
         self, transaction: Transaction, account_id: int, *, opening_micros: int, limit_micros: int, now_ms: int

@@ -19,6 +19,7 @@ from chappe.store.group_commit import GroupCommit, Verb
 from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
+from chappe.store.numbers import Numbers
 from chappe.store.receipts import ReceiptRow, Receipts, Told
 from chappe.store.sending import Claim, Outbox, Reconsideration, Recorded, Sending
 
@@ -40,6 +41,7 @@ class Store:
         self.nodes = Nodes(database)
         self.configuration = Configuration(database, self.ledger)
         self.figures = Figures(database)
+        self.numbers = Numbers(database, self.ledger, self.configuration.pool, self.configuration.raise_revision)
         self._callbacks = Callbacks(database, self.node)
         self._receipts = Receipts(database, self.ledger, self._callbacks)
         self._messages = Messages(database, self.ledger)

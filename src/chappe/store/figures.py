@@ -268,16 +268,18 @@ IS_UNSETTLED = is_in(State.SCHEDULED, State.QUEUED, State.SENDING)
 IS_FAILED = is_in(State.REJECTED, State.UNDELIVERABLE, State.EXPIRED, State.UNKNOWN)
 IS_KNOWN_TO_CARRIER = message.c.id.in_(select(carrier_reference.c.message_id))
 HAS_SETTLEMENT = exists().where(entry.c.source_id == message.c.id, entry.c.phase == SETTLE)
+IS_RENT = entry.c.phase.like(constant(f"{TRANSFERS[Kind.RENT].phase}-%"))
 IS_TRANSFER = or_(
     *(
         and_(
-            entry.c.phase == constant(transfer.phase),
+            IS_RENT if kind is Kind.RENT else entry.c.phase == constant(transfer.phase),
             entry.c.debit == constant(transfer.debit.value),
             entry.c.credit == constant(transfer.credit.value),
         )
-        for transfer in TRANSFERS.values()
+        for kind, transfer in TRANSFERS.items()
     )
 )
+IS_OF_MESSAGE = ~or_(entry.c.phase == constant(TRANSFERS[Kind.CREDIT].phase), IS_RENT)
 
 # What must not exist. A failed message that a carrier had taken keeps its price (a receipt told of the failure); one
 # that no carrier knows gets it back. Two settlements of one message are refused by the key of `entry`.
@@ -296,6 +298,6 @@ QUESTIONS: dict[str, Question] = {
     ),
     "movements of money of no known kind": wrong_entries(not_(IS_TRANSFER)),
     "movements of money of no message": wrong_entries(
-        entry.c.phase != constant(TRANSFERS[Kind.CREDIT].phase), not_(exists().where(message.c.id == entry.c.source_id))
+        IS_OF_MESSAGE, not_(exists().where(message.c.id == entry.c.source_id))
     ),
 }

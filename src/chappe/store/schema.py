@@ -326,6 +326,7 @@ rented_number = Table(  # the pool, and who rents what of it
     identifier("carrier_id"),
     identifier("account_id"),  # 0 = offered
     identifier("rental_id"),  # what its rents are booked under, each month as a phase of its own
+    number("rented_ms", 0),
     number("months", 0),  # paid since it was rented
     number("expires_ms", 0),
     number("renews", 1),
@@ -335,6 +336,14 @@ rented_number = Table(  # the pool, and who rents what of it
     words("phone", ""),
     number("is_active", 1),  # 0 = out of the pool once its owner leaves it
     **NARROW,
+)
+OWNED = text("account_id > 0")
+Index(
+    "rented_number_owner",
+    rented_number.c.account_id,
+    rented_number.c.expires_ms,
+    sqlite_where=OWNED,
+    postgresql_where=OWNED,
 )
 purchase = Table(
     "purchase",

@@ -6,7 +6,7 @@ Written out instead of read from `schema.py`, because that file moves on and thi
 from typing import Any
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Integer, Text
+from sqlalchemy import BigInteger, Column, Integer, Text, text
 
 revision = "0002"
 down_revision = "0001"
@@ -131,6 +131,7 @@ def belongings() -> None:
         number("carrier_id"),
         number("account_id"),
         number("rental_id"),
+        number("rented_ms", default=0),
         number("months", default=0),
         number("expires_ms", default=0),
         number("renews", default=1),
@@ -140,6 +141,14 @@ def belongings() -> None:
         words("phone", default=""),
         number("is_active", default=1),
         sqlite_with_rowid=False,
+    )
+    owned = text("account_id > 0")
+    op.create_index(
+        "rented_number_owner",
+        "rented_number",
+        ["account_id", "expires_ms"],
+        sqlite_where=owned,
+        postgresql_where=owned,
     )
     op.create_table(
         "purchase",
