@@ -6,11 +6,12 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 
 from chappe.core.centre import Call
-from chappe.core.model import Account
+from chappe.core.model import Account, Service
 
 
 class Contact(Struct, frozen=True, kw_only=True):
-    """A person. `details` is whatever else a dialect keeps about them, under its own names."""
+    """A person. `details` is whatever else a dialect keeps about them, under its own names. What is left empty when a
+    known one is changed stays as it was."""
 
     id: int = 0
     number: str = ""  # digits; may be empty where there is an e-mail address
@@ -189,7 +190,8 @@ class Aliases(Struct, frozen=True, kw_only=True):
 
 
 class PutAlias(Call, frozen=True):
-    """-> Created; a sender that fits on no phone is `bad_originator`"""
+    """-> Created, the id of the one that is there already where the account has this sender; one that fits on no phone
+    is `bad_originator`"""
 
     account: Account
     alias: Alias
@@ -228,6 +230,7 @@ class RequestPin(Call, frozen=True, kw_only=True):
     text: str
     mark: str
     lifetime_s: int
+    service: Service = Service.STANDARD
 
 
 class VerifyPin(Call, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from chappe.core.model import Message
+from chappe.store.aliases import AliasBook
 from chappe.store.callbacks import CallbackClaim, CallbackResult, Callbacks, DisabledUrl, DueCallback, Plan
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreBroken, StoreUnavailable, Transaction
@@ -20,6 +21,8 @@ from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
 from chappe.store.numbers import Numbers
+from chappe.store.phonebook import Phonebook
+from chappe.store.pins import Pins
 from chappe.store.receipts import ReceiptRow, Receipts, Told
 from chappe.store.sending import Claim, Outbox, Reconsideration, Recorded, Sending
 
@@ -41,6 +44,9 @@ class Store:
         self.nodes = Nodes(database)
         self.configuration = Configuration(database, self.ledger)
         self.figures = Figures(database)
+        self.phonebook = Phonebook(database)
+        self.aliases = AliasBook(database, self.configuration)
+        self.pins = Pins(database)
         self.numbers = Numbers(database, self.ledger, self.configuration.pool, self.configuration.raise_revision)
         self._callbacks = Callbacks(database, self.node)
         self._receipts = Receipts(database, self.ledger, self._callbacks)

@@ -267,6 +267,13 @@ block = Table(  # numbers that an account must not write to
     **NARROW,
 )
 Index("block_change", block.c.change_id)
+phonebook = Table(  # how much of one an account has: the row that every change of it goes through
+    "phonebook",
+    metadata,
+    identifier("account_id", primary_key=True),
+    number("contacts_count", 0),
+    number("groups_count", 0),
+)
 contact = Table(
     "contact",
     metadata,
@@ -279,6 +286,8 @@ contact = Table(
     words("details"),  # JSON: an object of texts
 )
 Index("contact_account", contact.c.account_id, contact.c.id)
+Index("contact_number", contact.c.account_id, contact.c.number)
+Index("contact_email", contact.c.account_id, contact.c.email)
 contact_group = Table(
     "contact_group",
     metadata,
@@ -307,6 +316,7 @@ alias = Table(
     number("made_ms"),
 )
 Index("alias_account", alias.c.account_id, alias.c.id)
+Index("alias_sender", alias.c.account_id, alias.c.sender, unique=True)
 pin = Table(
     "pin",
     metadata,
@@ -317,6 +327,7 @@ pin = Table(
     number("tries_left"),
     **NARROW,
 )
+Index("pin_expiry", pin.c.expires_ms)
 rented_number = Table(  # the pool, and who rents what of it
     "rented_number",
     metadata,

@@ -79,6 +79,12 @@ def belongings() -> None:
     )
     op.create_index("block_change", "block", ["change_id"])
     op.create_table(
+        "phonebook",
+        number("account_id", primary_key=True),
+        number("contacts_count", default=0),
+        number("groups_count", default=0),
+    )
+    op.create_table(
         "contact",
         number("id", primary_key=True),
         number("account_id"),
@@ -89,6 +95,8 @@ def belongings() -> None:
         words("details"),
     )
     op.create_index("contact_account", "contact", ["account_id", "id"])
+    op.create_index("contact_number", "contact", ["account_id", "number"])
+    op.create_index("contact_email", "contact", ["account_id", "email"])
     op.create_table(
         "contact_group",
         number("id", primary_key=True),
@@ -114,6 +122,7 @@ def belongings() -> None:
         number("made_ms"),
     )
     op.create_index("alias_account", "alias", ["account_id", "id"])
+    op.create_index("alias_sender", "alias", ["account_id", "sender"], unique=True)
     op.create_table(
         "pin",
         number("account_id", primary_key=True),
@@ -123,6 +132,7 @@ def belongings() -> None:
         number("tries_left"),
         sqlite_with_rowid=False,
     )
+    op.create_index("pin_expiry", "pin", ["expires_ms"])
     op.create_table(
         "rented_number",
         Column("number", Text, primary_key=True),
