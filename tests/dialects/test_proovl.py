@@ -3,12 +3,14 @@
 import msgspec
 import pytest
 
-from chappe.core.centre import Accepted, Refusal, Refused, Uncertain
+from chappe.core.centre import Accepted, Done, Refusal, Refused, Uncertain
 from chappe.core.model import Secret, Service, State
+from chappe.core.numbers import ListNumbers, ListOffers, Number, Numbers, RentNumber, ReturnNumber, SetNumber
+from chappe.core.sessions import Authenticate
 from chappe.dialects.base import HttpRequest, HttpResponse, Reply, run
 from chappe.dialects.proovl import PROOVL, REFUSALS, ROUTES, STATES, api_url
-from dialects.centres import upstream_of
-from dialects.fidelity import REPORT, SUBMISSION, TARGET
+from dialects.centres import ACCOUNT, ScriptedCentre, upstream_of
+from dialects.fidelity import REPORT, SUBMISSION, TARGET, converse
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,44 @@ def test_every_state_and_service_has_a_word() -> None:
 def test_a_change_is_reported_once_it_is_one() -> None:
     """proovl 2.6: customers are called about what became of a message, not about its waiting here."""
     assert set(State) - PROOVL.north.reported_states == {State.SCHEDULED, State.QUEUED, State.SENDING}
+
+
+LENT = Number(number="447700900001", country="GB", price_micros=1_234_567, expires_ms=1_797_870_000_000)
+
+
+def test_what_we_lend_is_what_we_rent() -> None:
+    """proovl 2.8: our south half reads from our north half the numbers that it wrote, and is heard in all it asks."""
+    upstream, halves = upstream_of(PROOVL), PROOVL.south.numbers
+    assert halves is not None
+    one, several = ScriptedCentre(LENT), ScriptedCentre(Numbers(items=(LENT,)))
+    offered = msgspec.structs.replace(LENT, expires_ms=0)
+    assert converse(PROOVL, halves.offers(upstream, "GB"), several) == Numbers(items=(offered,))
+    assert converse(PROOVL, halves.rented(upstream), several) == Numbers(items=(LENT,))
+    assert converse(PROOVL, halves.rent(upstream, LENT.number), one) == Done()
+    assert converse(PROOVL, halves.give_back(upstream, LENT.number), one) == Done()
+    assert converse(PROOVL, halves.forward(upstream, LENT.number, "https://us.example/x?a=1"), one) == Done()
+    assert [call for call in several.calls + one.calls if not isinstance(call, Authenticate)] == [
+        ListOffers(account=ACCOUNT, country="GB", count_max=1_000),
+        ListNumbers(ACCOUNT),
+        RentNumber(ACCOUNT, LENT.number),
+        ReturnNumber(ACCOUNT, LENT.number),
+        SetNumber(account=ACCOUNT, number=LENT.number, url="https://us.example/x?a=1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "reason, text",
+    [
+        (Refusal.NOT_FOUND, "Number not found"),
+        (Refusal.FORBIDDEN, "Too many numbers"),
+        (Refusal.NO_FUNDS, "Insufficient balance"),
+        (Refusal.OVERLOADED, "Service unavailable"),
+        (Refusal.UNAUTHORISED, "Authorization error"),
+    ],
+)
+def test_a_refused_rental_tells_why(reason: Refusal, text: str) -> None:
+    """proovl 2.8: a refusal about numbers has words of its own, and our south half reads from them what was meant."""
+    halves = PROOVL.south.numbers
+    assert halves is not None
+    refused = converse(PROOVL, halves.rent(upstream_of(PROOVL), LENT.number), ScriptedCentre(Refused(reason)))
+    assert refused == Refused(reason, text)

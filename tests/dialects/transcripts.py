@@ -235,7 +235,8 @@ def south_flow(
     if name == "submit":
         return dialect.south.submit(upstream, record_of(Submission, fields))
     unsaid = {"query": {"originator": "", "recipient": ""}, "cancel": {"recipient": ""}}.get(name, {})
-    flow: Flow[HttpRequest, Reply, Any] = getattr(dialect.south, name)(upstream, **(unsaid | fields))
+    south = dialect.south if hasattr(dialect.south, name) else dialect.south.numbers
+    flow: Flow[HttpRequest, Reply, Any] = getattr(south, name)(upstream, **(unsaid | fields))
     return flow
 
 

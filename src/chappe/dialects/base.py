@@ -24,6 +24,7 @@ from chappe.core.centre import (
     Balance,
     Call,
     Cancelled,
+    Done,
     Outcome,
     Refusal,
     Refused,
@@ -31,6 +32,7 @@ from chappe.core.centre import (
     Verdict,
 )
 from chappe.core.model import Account, Carrier, Inbound, Receipt, Report, Secret, State, Submission
+from chappe.core.numbers import Numbers
 from chappe.core.sessions import Authenticate, Proof
 from chappe.sms.segments import SegmentTable
 
@@ -156,6 +158,17 @@ class BalanceHalf(Protocol):
     def __call__(self, upstream: Upstream) -> Flow[HttpRequest, Reply, Balance | Refused | Uncertain]: ...
 
 
+class NumberHalves(Struct, frozen=True, kw_only=True):
+    """How we rent numbers of the provider, to lend them on: `offers` in a country (empty = all), what is `rented`,
+    `rent` and `give_back` of a number, and `forward`, which names the URL that its messages are sent to."""
+
+    offers: Callable[[Upstream, str], Flow[HttpRequest, Reply, Numbers | Refused | Uncertain]]
+    rented: Callable[[Upstream], Flow[HttpRequest, Reply, Numbers | Refused | Uncertain]]
+    rent: Callable[[Upstream, str], Flow[HttpRequest, Reply, Done | Refused | Uncertain]]
+    give_back: Callable[[Upstream, str], Flow[HttpRequest, Reply, Done | Refused | Uncertain]]
+    forward: Callable[[Upstream, str, str], Flow[HttpRequest, Reply, Done | Refused | Uncertain]]
+
+
 class North(Struct, frozen=True, kw_only=True):
     """How applications talk to us."""
 
@@ -182,6 +195,7 @@ class South(Struct, frozen=True, kw_only=True):
     balance: BalanceHalf | None = None
     receipt: Callable[[Upstream, HttpRequest], Receipt | None] | None = None  # None from it: no receipt of ours
     inbound: Callable[[Upstream, HttpRequest], Inbound | None] | None = None
+    numbers: NumberHalves | None = None
     query_by_our_reference: bool = False  # `query` knows messages by the id we sent
     receipt_by_our_reference: bool = False  # receipts carry the id we sent instead of one the provider made
     callback_answer: HttpResponse = HttpResponse()

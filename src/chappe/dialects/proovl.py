@@ -1,4 +1,4 @@
-"""Proovl: three small PHP addresses that answer one line of fields split by semicolons.
+"""Proovl: small PHP addresses that answer lines of fields split by semicolons.
 
 Strategy: each fact of the provider stands in one table (routes, error texts, status words), read in one direction by
 the north half and in the other by the south half. The north half is exact, because clients compare literally; the south
@@ -9,12 +9,16 @@ Figures such as 2.3 are paragraphs of docs/dialects/proovl.md; "ours" marks what
 """
 
 import re
+from collections.abc import Callable
+from datetime import datetime
 from hmac import compare_digest
 from urllib.parse import urlsplit, urlunsplit
 
 from chappe.core.centre import (
     Accepted,
     Balance,
+    Call,
+    Done,
     FetchBalance,
     Outcome,
     Query,
@@ -26,6 +30,7 @@ from chappe.core.centre import (
     Verdict,
 )
 from chappe.core.model import Account, Inbound, Receipt, Report, Service, State, Submission
+from chappe.core.numbers import ListNumbers, ListOffers, Number, Numbers, RentNumber, ReturnNumber, SetNumber
 from chappe.dialects.base import (
     BLANKS,
     CallbackTarget,
@@ -35,6 +40,7 @@ from chappe.dialects.base import (
     HttpResponse,
     North,
     NorthFlow,
+    NumberHalves,
     Reply,
     South,
     Upstream,
@@ -51,11 +57,14 @@ from chappe.dialects.base import (
     reason_of,
     texts_of,
 )
+from chappe.dialects.times import instant_ms, wall_clock
 from chappe.sms.segments import SEGMENTS_MAX, STANDARD
 
 # Facts
 
 SEND, CHECK, BALANCE = "/api/send.php", "/api/check.php", "/api/balance.php"  # 2.1
+NUMBERS, AVAILABLE, BUY = "/api/numbers.php", "/api/available.php", "/api/buy.php"  # ours, with all of 2.8
+CANCEL, SETTINGS = "/api/cancel.php", "/api/settings.php"
 METHODS = ("GET", "POST")  # 2.1
 SEPARATORS = ","  # between receivers: 2.2
 OUR_ID = re.compile(r"[0-9]{1,19}")  # ours: 2.4
@@ -80,8 +89,14 @@ REFUSALS = Words(  # 2.3; only the first text is known, the others are ours
         "Message forbidden": (Refusal.FORBIDDEN, Refusal.BLOCKED),
         "Too many requests": (Refusal.THROTTLED, Refusal.DUPLICATE),
         "Service unavailable": (Refusal.OVERLOADED,),
+        "Number not found": (Refusal.NOT_FOUND,),
+        "Too many numbers": (Refusal.FORBIDDEN,),
     }
 )
+NUMBER_REFUSALS = {  # what 2.8 says instead of a word about messages
+    Refusal.NOT_FOUND: "Number not found",
+    Refusal.FORBIDDEN: "Too many numbers",
+}
 
 ROUTES = Words(  # 2.2
     {
@@ -102,6 +117,12 @@ STATES = Words(  # 2.6; Queued is ours and only ever an answer: nobody is called
 )
 UNREPORTED = frozenset({State.QUEUED, State.SCHEDULED, State.SENDING})
 ACCEPTED = "Sent"  # ours: 2.3
+DONE = "OK"  # the first field of every act of 2.8 that was done
+NONE = f"{DONE};0"  # a list without a line: clients index the second field unguarded (2.3)
+TIME = "%Y-%m-%d %H:%M:%S"  # until when a number is paid, in UTC
+OFFERS_MAX = 1_000  # lines of available.php
+A_NUMBER = re.compile(r"[0-9]{3,15}")
+A_COUNTRY = re.compile(r"[A-Z]{2}|")
 ACCEPTED_WORDS = "Sent,Queued,Delivered"  # ours: what it may say; the carrier option `accepted_words` overrides
 
 
@@ -145,6 +166,63 @@ def balance(request: HttpRequest) -> NorthFlow:
         return refuse(account)
     left = yield FetchBalance(account)
     return plain(decimal_of(left.amount_micros)) if isinstance(left, Balance) else refuse(left)
+
+
+def about_numbers(
+    ask: Callable[[Account, dict[str, str]], Call], write: Callable[[Number], str]
+) -> Callable[[HttpRequest], NorthFlow]:
+    """An address of 2.8: a list is one line for each number, an act is `OK` and its number's line."""
+
+    def flow(request: HttpRequest) -> NorthFlow:
+        fields = read_fields(request)
+        account = yield from log_in(fields["user"], fields["token"])
+        if not isinstance(account, Account):
+            return refuse(account)
+        outcome = yield ask(account, fields)
+        match outcome:
+            case Numbers(items=items):
+                return plain("\n".join(map(write, items)) or NONE)
+            case Number():
+                return plain(f"{DONE};{write(outcome)}")
+        text = NUMBER_REFUSALS.get(reason_of(outcome))
+        return plain(f"{ERROR};{text}") if text else refuse(outcome)
+
+    return flow
+
+
+def set_number(account: Account, fields: dict[str, str]) -> Call:
+    """A field that is absent stays as it is; an empty one is emptied."""
+    stated = {name: fields[name].strip() for name in ("url", "email", "phone") if name in fields}
+    return SetNumber(account=account, number=fields["number"].strip(), **stated)
+
+
+def write_offer(number: Number) -> str:
+    return f"{number.number};{number.country};{write_price(number)}"
+
+
+def write_rented(number: Number) -> str:
+    return f"{write_offer(number)};{wall_clock(number.expires_ms, 'UTC').strftime(TIME)}"
+
+
+def write_price(number: Number) -> str:
+    return decimal_of(number.price_micros, decimals_max=6)
+
+
+ABOUT_NUMBERS: dict[str, Callable[[HttpRequest], NorthFlow]] = {
+    NUMBERS: about_numbers(lambda account, _: ListNumbers(account), write_rented),
+    AVAILABLE: about_numbers(
+        lambda account, fields: ListOffers(account=account, country=fields["country"].strip(), count_max=OFFERS_MAX),
+        write_offer,
+    ),
+    BUY: about_numbers(
+        lambda account, fields: RentNumber(account, fields["number"].strip(), fields["country"].strip()),
+        lambda number: f"{number.number};{write_price(number)}",
+    ),
+    CANCEL: about_numbers(
+        lambda account, fields: ReturnNumber(account, fields["number"].strip()), lambda number: number.number
+    ),
+    SETTINGS: about_numbers(set_number, lambda number: number.number),
+}
 
 
 def read_fields(request: HttpRequest) -> dict[str, str]:
@@ -260,6 +338,51 @@ def fetch_balance(upstream: Upstream) -> Flow[HttpRequest, Reply, Balance | Refu
     return unknown(answer) if amount_micros is None else Balance(amount_micros=amount_micros)
 
 
+def list_numbers(upstream: Upstream, path: str, **more: str) -> Flow[HttpRequest, Reply, Numbers | Refused | Uncertain]:
+    """A list of 2.8, whole or not at all."""
+    answer = read_lines((yield form_request("POST", api_url(upstream.url, path), login_fields(upstream) | more)))
+    if not isinstance(answer, list):
+        return answer
+    if answer == [NONE.split(";")]:
+        return Numbers(items=())
+    numbers = []
+    for fields in answer:
+        number = read_number(fields, has_end=path == NUMBERS)
+        if number is None:
+            return unknown(fields)
+        numbers.append(number)
+    return Numbers(items=tuple(numbers))
+
+
+def act_on_number(
+    upstream: Upstream, path: str, number: str, **more: str
+) -> Flow[HttpRequest, Reply, Done | Refused | Uncertain]:
+    """An act of 2.8: done only where the answer names the number."""
+    fields = login_fields(upstream) | {"number": number} | more
+    answer = read_answer((yield form_request("POST", api_url(upstream.url, path), fields)))
+    if not isinstance(answer, list):
+        return answer
+    return Done() if answer[:2] == [DONE, number] else unknown(answer)
+
+
+def read_number(fields: list[str], *, has_end: bool) -> Number | None:
+    """A line of numbers.php (`has_end`) or of available.php; None where it is none."""
+    match fields:
+        case [number, country, price, *ends] if A_NUMBER.fullmatch(number) and A_COUNTRY.fullmatch(country):
+            price_micros, expires_ms = micros_of(price), read_end(ends) if has_end else 0
+            if price_micros is not None and price_micros >= 0 and expires_ms is not None:
+                return Number(number=number, country=country, price_micros=price_micros, expires_ms=expires_ms)
+    return None
+
+
+def read_end(fields: list[str]) -> int | None:
+    """Until when a number is paid, if the first field tells."""
+    try:
+        return instant_ms(datetime.strptime(fields[0], TIME), "UTC")
+    except (IndexError, ValueError):
+        return None
+
+
 def login_fields(upstream: Upstream) -> dict[str, str]:
     return {"user": upstream.login, "token": upstream.password.value}
 
@@ -273,14 +396,22 @@ def api_url(url: str, path: str) -> str:
 
 def read_answer(reply: Reply) -> list[str] | Refused | Uncertain:
     """The fields of the first line, freed of quotes and blanks; a refusal where the first one says `Error` (2.3)."""
+    lines = read_lines(reply)
+    return lines[0] if isinstance(lines, list) else lines
+
+
+def read_lines(reply: Reply) -> list[list[str]] | Refused | Uncertain:
+    """The same of every line."""
     answer = answer_text(reply)
     if not isinstance(answer, str):
         return answer
-    line = answer.strip(BLANKS).partition("\n")[0]
-    fields = [field.strip(BLANKS).strip('"').strip(BLANKS) for field in line.split(";")]
-    if fields[0] != ERROR:
-        return fields
-    text = detail_of(";".join(fields[1:]))
+    lines = [
+        [field.strip(BLANKS).strip('"').strip(BLANKS) for field in line.split(";")]
+        for line in answer.strip(BLANKS).split("\n")
+    ]
+    if lines[0][0] != ERROR:
+        return lines
+    text = detail_of(";".join(lines[0][1:]))
     return Refused(REFUSALS.meanings.get(text, Refusal.BAD_REQUEST), text)
 
 
@@ -328,7 +459,7 @@ def read_inbound(upstream: Upstream, request: HttpRequest) -> Inbound | None:
 PROOVL = Dialect(
     name="proovl",
     north=North(
-        paths={SEND: send, CHECK: check, BALANCE: balance},
+        paths={SEND: send, CHECK: check, BALANCE: balance, **ABOUT_NUMBERS},
         refuse=refuse,
         body_max=BODY_MAX,
         recipients_max=RECIPIENTS_MAX,
@@ -344,5 +475,12 @@ PROOVL = Dialect(
         balance=fetch_balance,
         receipt=read_receipt,
         inbound=read_inbound,
+        numbers=NumberHalves(
+            offers=lambda upstream, country: list_numbers(upstream, AVAILABLE, country=country),
+            rented=lambda upstream: list_numbers(upstream, NUMBERS),
+            rent=lambda upstream, number: act_on_number(upstream, BUY, number),
+            give_back=lambda upstream, number: act_on_number(upstream, CANCEL, number),
+            forward=lambda upstream, number, target: act_on_number(upstream, SETTINGS, number, url=target),
+        ),
     ),
 )
