@@ -95,7 +95,7 @@ def test_the_picture_of_moves() -> None:
     """The moves are exactly those of the picture on top of the module."""
     ends = {"delivered", "undeliverable", "expired", "rejected"}
     picture = {
-        "scheduled": {"sending", "cancelled", "expired"},
+        "scheduled": {"sending", "cancelled", "expired", "rejected"},
         "queued": {"sending", "cancelled", "expired"},
         "sending": {"queued", "sent", "unknown"} | ends,
         "sent": {"unknown"} | ends,

@@ -78,7 +78,7 @@ def a_receipt(reference: str, state: State = State.DELIVERED, now_ms: int = NOW_
     return ReceiptRow(carrier_id=CARRIER, reference=reference, state=state, detail="word", now_ms=now_ms)
 
 
-def tell_everything(one: Message, state: State) -> CallbackDraft:
+def tell_everything(one: Message, state: State, detail: str) -> CallbackDraft:
     """A plan that announces every change; ids are made so that a second announcement of the same change is refused."""
     callback_id = one.id * 16 + list(State).index(state)
     return CallbackDraft(
@@ -205,7 +205,7 @@ class House:
         in_hand = {State.QUEUED, State.SCHEDULED, State.SENDING}
         reserved: Counter[int] = Counter()
         for row in messages:
-            if row["state"] in in_hand:
+            if row["state"] in in_hand and not row["is_charged_late"]:
                 reserved[row["account_id"]] += row["price_micros"]
         for row in self.rows(schema.balance):
             account_id, available, held = row["account_id"], row["available_micros"], row["reserved_micros"]

@@ -38,7 +38,7 @@ def test_without_the_callback_there_is_no_change(house: House) -> None:
     taken_id = born(house, 1).id
     claimed = house.sending(2)
 
-    def plan_under_a_taken_id(one: Message, state: State) -> CallbackDraft:
+    def plan_under_a_taken_id(one: Message, state: State, detail: str) -> CallbackDraft:
         return CallbackDraft(id=taken_id, account_id=1, message_id=2, kind="receipt", dialect="", payload="")
 
     house.store.set_plan(plan_under_a_taken_id)
@@ -53,7 +53,7 @@ def test_nobody_is_told_who_did_not_ask(house: House) -> None:
     """A message without callbacks has none, and neither has a change that the plan is silent about."""
     result(house.store, house.store.record(sent(house.sending(1, wants_callbacks=False))))
     result(house.store, house.store.record(after(house.sending(2), Uncertain())))
-    house.store.set_plan(lambda one, state: None)
+    house.store.set_plan(lambda one, state, detail: None)
     result(house.store, house.store.record(sent(house.sending(3))))
     assert house.rows(schema.callback) == []
 

@@ -246,7 +246,7 @@ class Books(RuleBasedStateMachine):
             purses[Purse(one.credit)] += one.amount_micros
         held = {money: sum(one.price for one in self.known.values() if one.money == money) for money in MONEY}
         assert (kept.available_micros, kept.reserved_micros) == (self.available, held["reserved"])
-        assert purses == {
+        assert purses == dict.fromkeys(Purse, 0) | {
             Purse.AVAILABLE: self.available,
             Purse.RESERVED: held["reserved"],
             Purse.REVENUE: held["posted"],

@@ -61,7 +61,7 @@ def fill(database: Database) -> None:
         assert account_id == 1
         configuration.open_balance(transaction, 1, opening_micros=OPENING_MICROS, limit_micros=0, now_ms=NOW_MS)
         accepted = [Acceptance(1, (waiting(message_id),), NOW_MS) for message_id in FATES]
-        Messages(database, ledger).accept_many(transaction, accepted, False)
+        Messages(database, ledger, Callbacks(database, Node())).accept_many(transaction, accepted, False)
         settled = [entry(kind, message_id, 1, PRICE_MICROS) for message_id, (_, kind) in FATES.items() if kind]
         ledger.write(transaction, settled, NOW_MS)
     tamper(database, *(f"UPDATE message SET state = '{state}' WHERE id = {key}" for key, (state, _) in FATES.items()))
@@ -183,13 +183,13 @@ def test_pending_callbacks_and_parked_receipts_are_counted(database: Database) -
     """Finished callbacks do not count; the oldest due time is told; a receipt of no message is parked."""
     callbacks = Callbacks(database, Node())
     receipts = Receipts(database, Ledger(database), callbacks)
-    callbacks.plan = lambda one, state: CallbackDraft(
+    callbacks.plan = lambda one, state, detail: CallbackDraft(
         id=one.id, account_id=1, message_id=one.id, kind="receipt", dialect="smsfox", payload="{}"
     )
     figures = Figures(database)
     with database.transaction() as transaction:
-        callbacks.announce(transaction, [(waiting(key), State.SENT) for key in (11, 12)], NOW_MS)
-        callbacks.announce(transaction, [(waiting(13), State.SENT)], NOW_MS + 5)
+        callbacks.announce(transaction, [(waiting(key), State.SENT, "") for key in (11, 12)], NOW_MS)
+        callbacks.announce(transaction, [(waiting(13), State.SENT, "")], NOW_MS + 5)
         before = figures.overview(transaction)
         done = CallbackResult(id=11, attempt=1, state="done", due_ms=0)
         failed = CallbackResult(id=12, attempt=1, state="failed", due_ms=0)

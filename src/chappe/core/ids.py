@@ -9,6 +9,18 @@ from collections.abc import Callable
 EPOCH_MS = 1_704_067_200_000  # 2024-01-01T00:00:00Z
 RANDOM_BITS = 21
 
+ID_MAX = (1 << 63) - 1
+
+
+def made_ms(made_id: int) -> int:
+    """When an id was made."""
+    return (made_id >> RANDOM_BITS) + EPOCH_MS
+
+
+def first_id(instant_ms: int) -> int:
+    """The smallest id that may be made at an instant: a span of time is a span of ids."""
+    return max(0, min(ID_MAX, (instant_ms - EPOCH_MS) << RANDOM_BITS))
+
 
 class IdMaker:
     """Makes ids that nobody else makes; `random_bits(k)` supplies k random bits as an integer."""

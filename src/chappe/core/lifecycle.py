@@ -7,7 +7,8 @@
         └── cancelled, expired (never sent)          unknown (no receipt in time; a late one still counts)
 
 A message stays in `sending` while nobody knows whether the carrier took it: with a live owner it is in flight, without
-one it is doubtful and waits for its carrier's policy.
+one it is doubtful and waits for its carrier's policy. One that is scheduled and charged late is `rejected` where the
+money does not reach when its time comes.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from chappe.core.centre import REMEDIES, RETRY_AFTER_MAX_S, Accepted, Refusal, R
 from chappe.core.model import Message, Report, State, UncertainPolicy
 
 MOVES: dict[State, frozenset[State]] = {
-    State.SCHEDULED: frozenset({State.SENDING, State.CANCELLED, State.EXPIRED}),
+    State.SCHEDULED: frozenset({State.SENDING, State.CANCELLED, State.EXPIRED, State.REJECTED}),
     State.QUEUED: frozenset({State.SENDING, State.CANCELLED, State.EXPIRED}),
     State.SENDING: frozenset(
         {
@@ -90,6 +91,13 @@ def retry_delay_s(failures: int, spread: int) -> float:
     """Doubling from one second to five minutes; `spread` (any integer) cuts up to a fifth, to part retries."""
     delay_s: float = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(failures, 16))
     return delay_s * (1 - (spread % 64) / 320)
+
+
+def spread_delay_s(index: int, count: int, spread_s: int, portion_s: int) -> int:
+    """How long after the first portion a recipient's message leaves: the recipients, in their order, are parted into as
+    many equal portions, `portion_s` apart, as begin within `spread_s` (smscentre 2.1)."""
+    portions_count = max(1, -(-spread_s // portion_s))
+    return index * portions_count // count * portion_s
 
 
 def after_verdict(message: Message, verdict: Verdict, policy: UncertainPolicy, now_ms: int) -> Move:

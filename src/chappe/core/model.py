@@ -207,7 +207,7 @@ class Inbound(Struct, frozen=True, kw_only=True):
     concatenation: Concatenation | None = None
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What we tell a customer about one message, or about a submission as a whole, when asked or by callback."""
 
     id: int

@@ -31,6 +31,7 @@ from chappe.dialects.base import (
 )
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.pace import Change, Link
+from chappe.gateway.reports import report_of
 from chappe.store.callbacks import CallbackClaim, CallbackDraft, CallbackResult, DisabledUrl, DueCallback
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
@@ -160,7 +161,7 @@ class CallbackDesk:
     def waiting_count(self) -> int:
         return len(self._in_hand)
 
-    def plan(self, message: Message, state: State) -> CallbackDraft | None:
+    def plan(self, message: Message, state: State, detail: str) -> CallbackDraft | None:
         """Whether the customer is to be told that a message came into a state; asked in the commit that changes it."""
         account = self._directory().account(message.account_id)
         if account is None or not (message.receipt_url or account.receipt_url):
@@ -168,13 +169,15 @@ class CallbackDesk:
         dialect = self._dialects.get(account.receipt_dialect or message.dialect)
         if dialect is None or state not in dialect.north.reported_states:
             return None
+        now_ms = self._clock.now_ms()
+        report = report_of(message, state=state, changed_ms=now_ms, detail=detail)
         return CallbackDraft(
-            id=self._ids.make(self._clock.now_ms()),
+            id=self._ids.make(now_ms),
             account_id=account.id,
             message_id=message.id,
             kind=RECEIPT,
             dialect=dialect.name,
-            payload=_encoder.encode(report_of(message, state)).decode(),
+            payload=_encoder.encode(report).decode(),
             url=message.receipt_url,
         )
 
@@ -346,19 +349,6 @@ def forget(future: "asyncio.Future[None]") -> None:
         error = future.exception()
         if error is not None and not isinstance(error, StoreError):
             raise error
-
-
-def report_of(message: Message, state: State) -> Report:
-    return Report(
-        id=message.id,
-        submission_id=message.submission_id,
-        reference=message.reference,
-        originator=message.originator,
-        recipient=message.recipient,
-        state=state,
-        segments=message.segments,
-        price_micros=message.price_micros,
-    )
 
 
 def write_receipt(dialect: Dialect, target: CallbackTarget, payload: str) -> HttpRequest | None:

@@ -84,11 +84,12 @@ COLUMNS = (
 PENDING = constant("pending")
 
 
-Plan = Callable[[Message, State], CallbackDraft | None]
+Change = tuple[Message, State, str]  # a message, the state it came into, and what is kept as its detail
+Plan = Callable[[Message, State, str], CallbackDraft | None]
 FIRST_RETRY_S = 30
 
 
-def tell_nobody(one: Message, state: State) -> None:
+def tell_nobody(one: Message, state: State, detail: str) -> None:
     """The plan of a store that has no gateway around it."""
 
 
@@ -107,13 +108,10 @@ class Callbacks:
             url=Text,
             node_id=BigInteger,
             due_ms=BigInteger,
+            attempt=BigInteger,
         )
-        names = [*(column.name for column in drafts.c), "state", "attempt"]
-        self._insert = Prepared(
-            database,
-            insert(callback).from_select(names, select(*drafts.c, PENDING, constant(1))),
-            drafts,
-        )
+        names = [*(column.name for column in drafts.c), "state"]
+        self._insert = Prepared(database, insert(callback).from_select(names, select(*drafts.c, PENDING)), drafts)
         due = (
             select(callback.c.id)
             .where(callback.c.state == PENDING, callback.c.due_ms <= bindparam("now"))
@@ -173,28 +171,32 @@ class Callbacks:
         )
 
     def announce(
-        self, transaction: Transaction, changes: Sequence[tuple[Message, State]], now_ms: int
+        self, transaction: Transaction, changes: Sequence[Change], now_ms: int
     ) -> dict[int, tuple[DueCallback, ...]]:
-        """Write the callbacks that changes of state call for, claimed by this node for their first attempt."""
-        planned = (self.plan(one, state) for one, state in changes if one.wants_callbacks)
-        drafts = [draft for draft in planned if draft is not None]
+        """Write the callbacks that changes of state call for, claimed by this node for their first attempt; by
+        message."""
         announced: dict[int, tuple[DueCallback, ...]] = {}
-        for one in self.write(transaction, drafts, now_ms):
+        for one in self.write(transaction, self._planned(changes), now_ms):
             announced[one.message_id] = (*announced.get(one.message_id, ()), one)
         return announced
+
+    def leave(self, transaction: Transaction, changes: Sequence[Change], now_ms: int) -> None:
+        """Write the same for whichever node looks next, where nobody waits for them."""
+        drafts = self._planned(changes)
+        if drafts:
+            transaction.run(self._insert, [row_of(one, 0, now_ms, 0) for one in drafts])
 
     def write(self, transaction: Transaction, drafts: Sequence[CallbackDraft], now_ms: int) -> list[DueCallback]:
         """Write callbacks, claimed by this node for their first attempt."""
         if not drafts:
             return []
         again_ms = now_ms + FIRST_RETRY_S * 1000
-        node_id = self._node.id
-        rows = [
-            (one.id, one.account_id, one.message_id, one.kind, one.dialect, one.payload, one.url, node_id, again_ms)
-            for one in drafts
-        ]
-        transaction.run(self._insert, rows)
+        transaction.run(self._insert, [row_of(one, self._node.id, again_ms, 1) for one in drafts])
         return [first_attempt(one, again_ms) for one in drafts]
+
+    def _planned(self, changes: Sequence[Change]) -> list[CallbackDraft]:
+        planned = (self.plan(one, state, detail) for one, state, detail in changes if one.wants_callbacks)
+        return [draft for draft in planned if draft is not None]
 
     def claim_many(
         self, transaction: Transaction, claims: Sequence[CallbackClaim], is_repeat: bool
@@ -225,6 +227,21 @@ class Callbacks:
     def release(self, transaction: Transaction, node_id: int, now_ms: int) -> int:
         """Make what a dead node had claimed due again."""
         return transaction.run(self._release, node=node_id, now=now_ms)
+
+
+def row_of(one: CallbackDraft, node_id: int, due_ms: int, attempt: int) -> Row:
+    return (
+        one.id,
+        one.account_id,
+        one.message_id,
+        one.kind,
+        one.dialect,
+        one.payload,
+        one.url,
+        node_id,
+        due_ms,
+        attempt,
+    )
 
 
 def first_attempt(draft: CallbackDraft, again_ms: int) -> DueCallback:

@@ -17,14 +17,17 @@ from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreBroken, StoreUnavailable, Transaction
 from chappe.store.figures import Figures
 from chappe.store.group_commit import GroupCommit, Verb
-from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages
+from chappe.store.histories import Histories
+from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages, Recall
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
 from chappe.store.numbers import Numbers
 from chappe.store.phonebook import Phonebook
 from chappe.store.pins import Pins
 from chappe.store.receipts import ReceiptRow, Receipts, Told
+from chappe.store.reselling import Reselling
 from chappe.store.sending import Claim, Outbox, Reconsideration, Recorded, Sending
+from chappe.store.sessions import Sessions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,19 +47,23 @@ class Store:
         self.nodes = Nodes(database)
         self.configuration = Configuration(database, self.ledger)
         self.figures = Figures(database)
+        self.sessions = Sessions(database)
+        self.reselling = Reselling(database, self.ledger, self.configuration)
+        self.numbers = Numbers(database, self.ledger, self.configuration.pool, self.configuration.raise_revision)
         self.phonebook = Phonebook(database)
         self.aliases = AliasBook(database, self.configuration)
         self.pins = Pins(database)
-        self.numbers = Numbers(database, self.ledger, self.configuration.pool, self.configuration.raise_revision)
         self._callbacks = Callbacks(database, self.node)
         self._receipts = Receipts(database, self.ledger, self._callbacks)
-        self._messages = Messages(database, self.ledger)
+        self._messages = Messages(database, self.ledger, self._callbacks)
+        self.histories = Histories(database)
         self._outbox = Outbox(database, self.ledger, self._callbacks, self._receipts, self.node)
         # The rank is the order within a round: verdicts before the receipts that may belong to them, intake before the
         # claims that may already take from it, balances (locked by intake) last of the shared rows.
         self._record = Verb(1, self._outbox.record_many)
         self._receive = Verb(2, self._receipts.record_many)
-        self._cancel = Verb(3, self._cancel_many)
+        self._cancel = Verb(3, self._messages.cancel_many)
+        self._recall = Verb(3, self._messages.recall_many)
         self._expire = Verb(3, self._expire_many)
         self._reconsider = Verb(3, self._outbox.reconsider_many)
         self._close_callback = Verb(4, self._callbacks.record_many)
@@ -75,6 +82,10 @@ class Store:
     def cancel(self, item: Cancellation) -> Future[int]:
         """Take back what still waits of a submission; how many messages that were."""
         return self._commits.put(self._cancel, item)
+
+    def recall(self, item: Recall) -> Future[int]:
+        """Take back what an account has scheduled; how many messages that were."""
+        return self._commits.put(self._recall, item)
 
     def expire(self, item: Expiry) -> Future[list[DueCallback]]:
         """Close what ran out of time; the callbacks now due."""
@@ -132,24 +143,13 @@ class Store:
     def of_submission(self, submission_id: int, count_max: int) -> Callable[[Transaction], list[Message]]:
         return lambda transaction: self._messages.of_submission(transaction, submission_id, count_max)
 
-    def _cancel_many(
-        self, transaction: Transaction, cancellations: Sequence[Cancellation], is_repeat: bool
-    ) -> list[int]:
-        counts = []
-        for one, (count, messages) in zip(
-            cancellations, self._messages.cancel_many(transaction, cancellations, is_repeat), strict=True
-        ):
-            self._callbacks.announce(transaction, [(each, each.state) for each in messages], one.now_ms)
-            counts.append(count)
-        return counts
-
     def _expire_many(
         self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool
     ) -> list[list[DueCallback]]:
         closed = self._messages.expire_many(transaction, expiries, is_repeat)
         results = []
         for one, messages in zip(expiries, closed, strict=True):
-            changes = [(each, each.state) for each in messages]
+            changes = [(each, each.state, "") for each in messages]
             announced = self._callbacks.announce(transaction, changes, one.now_ms)
             overtaken = self._receipts.meet_overtaken(transaction, one.now_ms, one.count_max)
             results.append(

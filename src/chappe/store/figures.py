@@ -7,14 +7,12 @@ balances that are kept for speed. Its rules are a table of questions, each of wh
 
 from msgspec import Struct
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Executable,
     FromClause,
     and_,
     bindparam,
     case,
-    cast,
     exists,
     func,
     not_,
@@ -26,6 +24,7 @@ from sqlalchemy import (
 from chappe.core.ledger import TRANSFERS, Kind, Purse
 from chappe.core.model import State
 from chappe.store.database import Database, Prepared, Transaction, constant
+from chappe.store.histories import total
 from chappe.store.messages import IS_WAITING, STATES
 from chappe.store.schema import balance, callback, carrier_reference, entry, message, parked_receipt
 from chappe.store.sending import IS_SENDING, NOBODY
@@ -207,11 +206,6 @@ def wrong_total(figures: dict[str, int]) -> list[str]:
 Question = Executable
 
 
-def total(amount: ColumnElement[int]) -> ColumnElement[int]:
-    """A sum that is a 64-bit integer on both databases, and 0 of nothing."""
-    return cast(func.coalesce(func.sum(amount), constant(0)), BigInteger)
-
-
 def count_of(table: FromClause) -> ColumnElement[int]:
     return select(func.count()).select_from(table).scalar_subquery()
 
@@ -254,9 +248,16 @@ def has_entry(*kinds: Kind) -> ColumnElement[bool]:
     )
 
 
+IS_CHARGED = message.c.is_charged_late == constant(0)  # at acceptance, or since it left
+
+
 def wrong(*conditions: ColumnElement[bool]) -> Question:
-    """How many priced messages are like this, and the first of them."""
-    return select(func.count(), func.min(message.c.id)).where(message.c.price_micros != constant(0), *conditions)
+    """How many charged messages are like this, and the first of them."""
+    return wrong_messages(message.c.price_micros != constant(0), IS_CHARGED, *conditions)
+
+
+def wrong_messages(*conditions: ColumnElement[bool]) -> Question:
+    return select(func.count(), func.min(message.c.id)).where(*conditions)
 
 
 def wrong_entries(*conditions: ColumnElement[bool]) -> Question:
@@ -264,7 +265,7 @@ def wrong_entries(*conditions: ColumnElement[bool]) -> Question:
 
 
 SETTLE = constant(TRANSFERS[Kind.POST].phase)
-IS_UNSETTLED = is_in(State.SCHEDULED, State.QUEUED, State.SENDING)
+IS_UNSETTLED = and_(is_in(State.SCHEDULED, State.QUEUED, State.SENDING), IS_CHARGED)
 IS_FAILED = is_in(State.REJECTED, State.UNDELIVERABLE, State.EXPIRED, State.UNKNOWN)
 IS_KNOWN_TO_CARRIER = message.c.id.in_(select(carrier_reference.c.message_id))
 HAS_SETTLEMENT = exists().where(entry.c.source_id == message.c.id, entry.c.phase == SETTLE)
@@ -295,6 +296,12 @@ QUESTIONS: dict[str, Question] = {
     ),
     "failed messages that were neither charged nor given back": wrong(
         IS_FAILED, IS_KNOWN_TO_CARRIER, not_(has_entry(Kind.POST, Kind.VOID))
+    ),
+    "messages that left before they were charged": wrong_messages(
+        not_(IS_CHARGED), not_(is_in(State.SCHEDULED, State.REJECTED, State.CANCELLED, State.EXPIRED))
+    ),
+    "messages not charged yet whose money was moved": wrong_messages(
+        not_(IS_CHARGED), exists().where(entry.c.source_id == message.c.id)
     ),
     "movements of money of no known kind": wrong_entries(not_(IS_TRANSFER)),
     "movements of money of no message": wrong_entries(

@@ -3,15 +3,29 @@
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Text, bindparam, case, exists, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from chappe.core.ledger import TRANSFERS, Kind, entry, grant
+from chappe.core.ledger import TRANSFERS, Entry, Kind, entry, grant
 from chappe.core.lifecycle import RECEIPT_PATIENCE_S, WAITING
 from chappe.core.model import Coding, Message, Priority, Service, State
+from chappe.store.callbacks import Callbacks
 from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant
 from chappe.store.money import Ledger
 from chappe.store.schema import entry as entry_row
-from chappe.store.schema import message
+from chappe.store.schema import message, named_submission, scheduled_submission
 
 STATES = {state.value: state for state in State}
 CODINGS = {coding.value: coding for coding in Coding}
@@ -46,14 +60,16 @@ MESSAGE_COLUMNS = (
 )
 RECIPIENTS_MAX = 100_000  # of one submission
 IS_WAITING = message.c.state.in_([constant(state.value) for state in WAITING])
-
+IS_SCHEDULED = message.c.state == constant(State.SCHEDULED.value)
+VIRTUAL = "virtual"  # the detail of what an account without real messages is told was delivered
 
 GIVEN_BACK = exists().where(
     entry_row.c.source_id == message.c.id,
     entry_row.c.phase == constant(TRANSFERS[Kind.VOID].phase),
     entry_row.c.credit == constant(TRANSFERS[Kind.VOID].credit.value),
 )
-CHARGED = case((GIVEN_BACK, 0), else_=message.c.price_micros)
+NEVER_CHARGED = and_(message.c.is_charged_late == constant(1), message.c.final_ms != constant(0))
+CHARGED = case((or_(GIVEN_BACK, NEVER_CHARGED), 0), else_=message.c.price_micros)
 
 
 def message_of(row: Row) -> Message:
@@ -124,18 +140,31 @@ class Acceptance(Struct, frozen=True):
     account_id: int
     messages: tuple[Message, ...]
     now_ms: int
+    name: str = ""  # by which its account will ask for it
+    scheduled_ms: int = 0  # when its first message is to be sent, if not at once
 
     @property
     def total_micros(self) -> int:
-        return sum(one.price_micros for one in self.messages)
+        """What has to be there now."""
+        return sum(one.price_micros for one in self.messages if not one.is_charged_late)
 
 
 class Cancellation(Struct, frozen=True):
-    """A wish that the waiting messages of a submission are not sent."""
+    """A wish that the waiting messages of a submission are not sent: all of them, those to a recipient, or one."""
 
     account_id: int
     submission_id: int
     now_ms: int
+    recipient: str = ""
+    message_id: int = 0
+
+
+class Recall(Struct, frozen=True):
+    """A wish that up to `count_max` of an account's scheduled messages are not sent."""
+
+    account_id: int
+    now_ms: int
+    count_max: int
 
 
 class Expiry(Struct, frozen=True):
@@ -146,8 +175,9 @@ class Expiry(Struct, frozen=True):
 
 
 class Messages:
-    def __init__(self, database: Database, ledger: Ledger) -> None:
+    def __init__(self, database: Database, ledger: Ledger, callbacks: Callbacks) -> None:
         self._ledger = ledger
+        self._callbacks = callbacks
         kinds = {column.name: BigInteger if isinstance(column.type, BigInteger) else Text for column in MESSAGE_COLUMNS}
         fresh = Batch(database, **kinds)
         self._insert = Prepared(database, insert(message).from_select(list(kinds), select(fresh.table)), fresh)
@@ -168,29 +198,45 @@ class Messages:
             .order_by(message.c.id)
             .limit(bindparam("count_max", type_=BigInteger)),
         )
-        self._cancel = Prepared(
-            database,
-            update(message)
-            .where(
-                message.c.id >= bindparam("submission"),
-                message.c.id < bindparam("submission") + bindparam("span", type_=BigInteger),
-                message.c.submission_id == bindparam("submission"),
-                message.c.account_id == bindparam("account"),
-                IS_WAITING,
-            )
-            .values(state=constant(State.CANCELLED.value), final_ms=bindparam("now"))
-            .returning(*MESSAGE_COLUMNS),
+        names = Batch(database, account_id=BigInteger, name=Text, submission_id=BigInteger)
+        self._name = Prepared(
+            database, insert(named_submission).from_select([each.name for each in names.c], select(names.table)), names
         )
-        self._cancelled = Prepared(
+        schedules = Batch(database, submission_id=BigInteger, scheduled_ms=BigInteger)
+        self._schedule = Prepared(
             database,
-            select(message.c.id).where(
-                message.c.id >= bindparam("submission"),
-                message.c.id < bindparam("submission") + bindparam("span", type_=BigInteger),
-                message.c.submission_id == bindparam("submission"),
-                message.c.account_id == bindparam("account"),
-                message.c.state == constant(State.CANCELLED.value),
-                message.c.final_ms == bindparam("now"),
-            ),
+            insert(scheduled_submission).from_select([each.name for each in schedules.c], select(schedules.table)),
+            schedules,
+        )
+        done = Batch(database, id=BigInteger, now_ms=BigInteger)
+        self._finish = Prepared(
+            database,
+            update(message).where(message.c.id == done.c.id).values(final_ms=done.c.now_ms, detail=constant(VIRTUAL)),
+            done,
+        )
+        which = (
+            message.c.id >= bindparam("submission"),
+            message.c.id < bindparam("submission") + bindparam("span", type_=BigInteger),
+            message.c.submission_id == bindparam("submission"),
+            message.c.account_id == bindparam("account"),
+            or_(bindparam("recipient", type_=Text) == constant(""), message.c.recipient == bindparam("recipient")),
+            or_(bindparam("only", type_=BigInteger) == constant(0), message.c.id == bindparam("only")),
+        )
+        is_cancelled_now = and_(
+            message.c.state == constant(State.CANCELLED.value), message.c.final_ms == bindparam("now")
+        )
+        self._cancel = Prepared(database, cancelling(and_(IS_WAITING, *which)))
+        self._cancelled = Prepared(database, select(message.c.id).where(is_cancelled_now, *which))
+        chosen = (
+            select(message.c.id)
+            .where(message.c.account_id == bindparam("account"), IS_SCHEDULED)
+            .limit(bindparam("count_max", type_=BigInteger))
+            .with_for_update(skip_locked=True)
+            .cte("chosen")
+        )
+        self._recall = Prepared(database, cancelling(message.c.id.in_(select(chosen.c.id))))
+        self._recalled = Prepared(
+            database, select(message.c.id).where(message.c.account_id == bindparam("account"), is_cancelled_now)
         )
         self._expire = Prepared(
             database,
@@ -234,12 +280,26 @@ class Messages:
         if accepted:
             messages = [each for one in accepted for each in one.messages]
             transaction.run(self._insert, [row_of(each) for each in messages])
-            reservations = [entry(Kind.RESERVE, each.id, each.account_id, each.price_micros) for each in messages]
-            self._ledger.write(transaction, reservations, accepted[0].now_ms)
+            self._ledger.write(transaction, entries(Kind.RESERVE, messages), accepted[0].now_ms)
+            self._keep_more(transaction, accepted)
         if len(accepted) == len(acceptances):
             return [True] * len(acceptances)
         kept |= {one.messages[0].id for one in accepted}
         return [one.messages[0].id in kept for one in acceptances]
+
+    def _keep_more(self, transaction: Transaction, accepted: Sequence[Acceptance]) -> None:
+        """What only some submissions have: a name, a schedule, or messages that are delivered already."""
+        named = [(one.account_id, one.name, one.messages[0].id) for one in accepted if one.name]
+        if named:
+            transaction.run(self._name, named)
+        scheduled = [(one.messages[0].id, one.scheduled_ms) for one in accepted if one.scheduled_ms]
+        if scheduled:
+            transaction.run(self._schedule, scheduled)
+        done = [each for one in accepted if one.messages[0].state is State.DELIVERED for each in one.messages]
+        if done:
+            now_ms = accepted[0].now_ms
+            transaction.run(self._finish, [(each.id, now_ms) for each in done])
+            self._callbacks.leave(transaction, [(each, each.state, VIRTUAL) for each in done], now_ms)
 
     def _already_kept(self, transaction: Transaction, acceptances: Sequence[Acceptance]) -> frozenset[int]:
         firsts = {one.messages[0].id: one.messages[0] for one in acceptances}
@@ -257,24 +317,39 @@ class Messages:
 
     def cancel_many(
         self, transaction: Transaction, cancellations: Sequence[Cancellation], is_repeat: bool
-    ) -> list[tuple[int, list[Message]]]:
-        """Cancel what has not been sent yet and give its money back: how many messages that were, and those that were
-        cancelled just now, in their new state."""
-        cancelled = []
+    ) -> list[int]:
+        """Cancel what has not been sent yet and give its money back: how many messages that were."""
+        counts = []
         for one in cancellations:
             which = {
                 "submission": one.submission_id,
                 "span": RECIPIENTS_MAX,
                 "account": one.account_id,
                 "now": one.now_ms,
+                "recipient": one.recipient,
+                "only": one.message_id,
             }
             earlier = transaction.rows(self._cancelled, **which) if is_repeat else []
             rows = transaction.rows(self._cancel, **which)
-            messages = [message_of(row) for row in rows]
-            voids = [entry(Kind.VOID, each.id, each.account_id, each.price_micros) for each in messages]
-            self._ledger.write(transaction, voids, one.now_ms)
-            cancelled.append((len(earlier) + len(messages), messages))
-        return cancelled
+            counts.append(len(earlier) + self._close(transaction, rows, one.now_ms))
+        return counts
+
+    def recall_many(self, transaction: Transaction, recalls: Sequence[Recall], is_repeat: bool) -> list[int]:
+        """The same for whatever an account has scheduled."""
+        counts = []
+        for one in recalls:
+            which = {"account": one.account_id, "now": one.now_ms}
+            earlier = transaction.rows(self._recalled, **which) if is_repeat else []
+            rows = transaction.rows(self._recall, **which, count_max=one.count_max)
+            counts.append(len(earlier) + self._close(transaction, rows, one.now_ms))
+        return counts
+
+    def _close(self, transaction: Transaction, rows: Sequence[Row], now_ms: int) -> int:
+        """Money back for messages that were cancelled just now, and the callbacks about it."""
+        messages = [message_of(row) for row in rows]
+        self._ledger.write(transaction, entries(Kind.VOID, messages), now_ms)
+        self._callbacks.leave(transaction, [(each, each.state, "") for each in messages], now_ms)
+        return len(messages)
 
     def expire_many(self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool) -> list[list[Message]]:
         """Close messages that waited beyond their validity (money back), and sent ones whose receipt never came
@@ -283,9 +358,22 @@ class Messages:
         for one in expiries:
             expired = transaction.rows(self._expire, now=one.now_ms, count_max=one.count_max)
             messages = [message_of(row) for row in expired]
-            voids = [entry(Kind.VOID, each.id, each.account_id, each.price_micros) for each in messages]
-            self._ledger.write(transaction, voids, one.now_ms)
+            self._ledger.write(transaction, entries(Kind.VOID, messages), one.now_ms)
             long_ago = one.now_ms - RECEIPT_PATIENCE_S * 1000
             silent = transaction.rows(self._give_up, now=one.now_ms, long_ago=long_ago, count_max=one.count_max)
             closed.append(messages + [message_of(row) for row in silent])
         return closed
+
+
+def cancelling(condition: ColumnElement[bool]) -> Executable:
+    return (
+        update(message)
+        .where(condition)
+        .values(state=constant(State.CANCELLED.value), final_ms=bindparam("now"))
+        .returning(*MESSAGE_COLUMNS)
+    )
+
+
+def entries(kind: Kind, messages: Iterable[Message]) -> list[Entry]:
+    """The same movement for the price of each message; of one that was not charged yet nothing is moved."""
+    return [entry(kind, one.id, one.account_id, one.price_micros) for one in messages if not one.is_charged_late]

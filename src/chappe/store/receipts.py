@@ -198,7 +198,9 @@ class Receipts:
             if matched.state is State.SENDING
         ]
         self._ledger.write(transaction, posts, now_ms)
-        return self._callbacks.announce(transaction, [(matched, state) for matched, state, _ in changes], now_ms)
+        return self._callbacks.announce(
+            transaction, [(matched, state, one.detail) for matched, state, one in changes], now_ms
+        )
 
     def _park_all(self, transaction: Transaction, receipts: Sequence[ReceiptRow]) -> None:
         if receipts:

@@ -96,7 +96,7 @@ message = Table(
     number("final_ms", 0),
     words("detail", ""),  # the carrier's last words
     words("coding", "text"),
-    number("is_charged_late", 0),
+    number("is_charged_late", 0),  # 1 = nothing is reserved for it yet
     words("receipt_url", ""),
 )
 Index("message_account", message.c.account_id, message.c.id)
@@ -112,6 +112,8 @@ Index(
 )
 SENDING = text("state = 'sending'")
 Index("message_sending", message.c.node_id, message.c.carrier_id, sqlite_where=SENDING, postgresql_where=SENDING)
+SCHEDULED = text("state = 'scheduled'")
+Index("message_scheduled", message.c.account_id, message.c.id, sqlite_where=SCHEDULED, postgresql_where=SCHEDULED)
 SENT = text("state = 'sent'")
 Index("message_sent", message.c.expires_ms, sqlite_where=SENT, postgresql_where=SENT)
 
@@ -124,6 +126,12 @@ named_submission = Table(  # submissions that their customer will ask for by a n
     **NARROW,
 )
 
+scheduled_submission = Table(  # when a submission was to be sent that was not to be sent at once
+    "scheduled_submission",
+    metadata,
+    identifier("submission_id", primary_key=True),
+    number("scheduled_ms"),
+)
 carrier_reference = Table(
     "carrier_reference",
     metadata,
@@ -198,6 +206,8 @@ entry = Table(
     number("made_ms"),
     **NARROW,
 )
+CREDITS = text("phase = 'credit'")
+Index("entry_credits", entry.c.account_id, entry.c.made_ms, sqlite_where=CREDITS, postgresql_where=CREDITS)
 
 # Messages that come in
 
@@ -233,6 +243,7 @@ inbound_segment = Table(  # segments that wait for the others of their message
     identifier("position", primary_key=True),
     words("text"),
     number("received_ms"),
+    number("inbound_id", 0),  # the message it became a part of; kept a while, so that a copy is known as one
     **NARROW,
 )
 inbound_cursor = Table(  # how far an account has asked for what is new
@@ -254,6 +265,7 @@ session = Table(
     number("used_ms"),
     **NARROW,
 )
+Index("session_account", session.c.account_id, session.c.used_ms)
 block = Table(  # numbers that an account must not write to
     "block",
     metadata,

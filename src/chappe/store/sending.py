@@ -4,9 +4,10 @@ Whoever sends a message owns it by (node, attempt), and a verdict only counts wh
 was taken over changes nothing any more. A message in `sending` without an owner is doubtful.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -20,12 +21,13 @@ from sqlalchemy import (
     update,
 )
 
-from chappe.core.ledger import Entry, Kind, entry
+from chappe.core.centre import Refusal
+from chappe.core.ledger import Entry, Kind, entry, grant
 from chappe.core.lifecycle import FINAL, Money, Move
 from chappe.core.model import Message, State
 from chappe.store.callbacks import Callbacks, DueCallback
 from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction, constant
-from chappe.store.messages import IS_WAITING, MESSAGE_COLUMNS, PRIORITY_INDEX, backups_text, message_of
+from chappe.store.messages import IS_WAITING, MESSAGE_COLUMNS, PRIORITY_INDEX, backups_text, entries, message_of
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node
 from chappe.store.receipts import Receipts
@@ -35,6 +37,7 @@ from chappe.store.schema import node as running
 IS_SENDING = message.c.state == constant(State.SENDING.value)
 NOBODY = constant(0)
 OWNER = func.abs(message.c.node_id)  # negative: that node asks what became of a doubtful message
+UNAFFORDABLE_ROUNDS_MAX = 20  # how often one claim looks further where the money reached for nothing it found
 SETTLEMENTS = {Money.POST: Kind.POST, Money.VOID: Kind.VOID}
 
 
@@ -83,6 +86,23 @@ class Outbox:
         self._node = node
         self._claim = self._prepare_claim(database)
         self._claim_detour = self._prepare_claim(database, message.c.backups != "")
+        charged, unaffordable = (Batch(database, id=BigInteger) for _ in range(2))
+        self._charge = Prepared(
+            database, update(message).where(message.c.id == charged.c.id).values(is_charged_late=constant(0)), charged
+        )
+        self._reject = Prepared(
+            database,
+            update(message)
+            .where(message.c.id == unaffordable.c.id)
+            .values(
+                state=constant(State.REJECTED.value),
+                detail=constant(Refusal.NO_FUNDS.value),
+                final_ms=bindparam("now"),
+                attempt=message.c.attempt - 1,
+                node_id=NOBODY,
+            ),
+            unaffordable,
+        )
         doubtful = (
             select(message.c.id)
             .where(
@@ -197,15 +217,27 @@ class Outbox:
         )
 
     def claim_many(self, transaction: Transaction, claims: Sequence[Claim], is_repeat: bool) -> list[list[Message]]:
-        """Due messages, most urgent first, now `sending` with one attempt more. On a repeat, also what an earlier
-        claim took whose answer was lost."""
-        statements = [self._claim_detour if one.is_detour else self._claim for one in claims]
-        return self._take(transaction, statements, self._node.id, claims, is_repeat)
+        """Due messages, most urgent first, now `sending` with one attempt more; what is charged late is charged now.
+        On a repeat, also what an earlier claim took whose answer was lost."""
+
+        def claim(one: Claim) -> list[Message]:
+            statement = self._claim_detour if one.is_detour else self._claim
+            for _ in range(UNAFFORDABLE_ROUNDS_MAX):
+                found = self._find(transaction, statement, self._node.id, one)
+                affordable = self._charge_late(transaction, found, one.now_ms)
+                if affordable or not found:
+                    break
+            return affordable
+
+        return self._take(transaction, claim, self._node.id, claims, is_repeat)
 
     def adopt_many(self, transaction: Transaction, claims: Sequence[Claim], is_repeat: bool) -> list[list[Message]]:
         """Doubtful messages of a carrier, now owned by this node, their attempt as it was."""
         # Under the negative id: a repeated claim must never take them for messages that were not sent yet.
-        return self._take(transaction, [self._adopt] * len(claims), -self._node.id, claims, is_repeat)
+        owner = -self._node.id
+        return self._take(
+            transaction, lambda one: self._find(transaction, self._adopt, owner, one), owner, claims, is_repeat
+        )
 
     def reconsider_many(
         self, transaction: Transaction, wishes: Sequence[Reconsideration], is_repeat: bool
@@ -216,27 +248,48 @@ class Outbox:
     def _take(
         self,
         transaction: Transaction,
-        statements: Sequence[Prepared],
+        find: Callable[[Claim], list[Message]],
         owner: int,
         claims: Sequence[Claim],
         is_repeat: bool,
     ) -> list[list[Message]]:
         taken = []
         answered: set[int] = set()
-        for one, statement in zip(claims, statements, strict=True):
+        for one in claims:
             messages: list[Message] = []
             if is_repeat or one.is_repeat:
                 held = map(message_of, transaction.rows(self._held, carrier=one.carrier_id, owner=owner))
                 messages = [each for each in held if each.id not in one.in_flight and each.id not in answered]
             if not messages:
-                rows = transaction.rows(
-                    statement, carrier=one.carrier_id, owner=owner, count_max=one.count_max, now=one.now_ms
-                )
-                messages = [message_of(row) for row in rows]
+                messages = find(one)
             messages.sort(key=urgency)  # RETURNING has no order
             answered.update(each.id for each in messages)
             taken.append(messages)
         return taken
+
+    def _find(self, transaction: Transaction, statement: Prepared, owner: int, one: Claim) -> list[Message]:
+        rows = transaction.rows(statement, carrier=one.carrier_id, owner=owner, count_max=one.count_max, now=one.now_ms)
+        return [message_of(row) for row in rows]
+
+    def _charge_late(self, transaction: Transaction, claimed: list[Message], now_ms: int) -> list[Message]:
+        """Reserve what is charged only now, most urgent first. What the money does not reach for is rejected; those
+        returned may leave."""
+        late = sorted((one for one in claimed if one.is_charged_late), key=urgency)
+        if not late:
+            return claimed
+        spendable = self._ledger.lock(transaction, (one.account_id for one in late))
+        granted = grant(spendable, ((one.account_id, one.price_micros) for one in late))
+        fates = list(zip(late, granted, strict=True))
+        charged = [replace(one, is_charged_late=False) for one, is_granted in fates if is_granted]
+        rejected = [one for one, is_granted in fates if not is_granted]
+        if charged:
+            transaction.run(self._charge, [(one.id,) for one in charged])
+            self._ledger.write(transaction, entries(Kind.RESERVE, charged), now_ms)
+        if rejected:
+            transaction.run(self._reject, [(one.id,) for one in rejected], now=now_ms)
+            changes = [(one, State.REJECTED, Refusal.NO_FUNDS.value) for one in rejected]
+            self._callbacks.leave(transaction, changes, now_ms)
+        return [one for one in claimed if not one.is_charged_late] + charged
 
     def record_many(self, transaction: Transaction, results: Sequence[Sending], is_repeat: bool) -> list[Recorded]:
         """Write verdicts: state, reference and money together, then receipts that came before them."""
@@ -247,7 +300,7 @@ class Outbox:
             return [Recorded(is_made=False) for _ in results]
         now_ms = done[0].now_ms
         self._ledger.write(transaction, [each for one in done for each in settlement(one)], now_ms)
-        changes = [(one.message, one.move.state) for one in done if one.move.state is not State.SENDING]
+        changes = [(one.message, one.move.state, one.detail) for one in done if one.move.state is not State.SENDING]
         announced = self._callbacks.announce(transaction, changes, now_ms)
         references = {row[:2]: row for one in done for row in references_of(one)}
         if references:

@@ -91,9 +91,15 @@ def messages() -> None:
         number("submission_id", primary_key=True),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "scheduled_submission",
+        number("submission_id", primary_key=True),
+        number("scheduled_ms"),
+    )
     waiting = "state IN ('queued', 'scheduled')"
     partial_index("message_waiting", "message", ["carrier_id", "priority", "due_ms", "expires_ms"], where=waiting)
     partial_index("message_sending", "message", ["node_id", "carrier_id"], where="state = 'sending'")
+    partial_index("message_scheduled", "message", ["account_id", "id"], where="state = 'scheduled'")
     partial_index("message_sent", "message", ["expires_ms"], where="state = 'sent'")
     op.create_table(
         "carrier_reference",
@@ -161,6 +167,7 @@ def money() -> None:
         number("made_ms"),
         sqlite_with_rowid=False,
     )
+    partial_index("entry_credits", "entry", ["account_id", "made_ms"], where="phase = 'credit'")
 
 
 def nodes() -> None:

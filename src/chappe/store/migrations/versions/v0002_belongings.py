@@ -47,6 +47,7 @@ def inbound() -> None:
         number("position", primary_key=True),
         words("text"),
         number("received_ms"),
+        number("inbound_id", default=0),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -66,6 +67,7 @@ def belongings() -> None:
         number("used_ms"),
         sqlite_with_rowid=False,
     )
+    op.create_index("session_account", "session", ["account_id", "used_ms"])
     op.create_table(
         "block",
         number("account_id", primary_key=True),
