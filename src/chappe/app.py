@@ -25,6 +25,7 @@ from chappe.core.model import Carrier, Receipt
 from chappe.dialects.base import HttpRequest, HttpResponse, Reply, plain
 from chappe.dialects.known import known_dialects
 from chappe.gateway.accounts import Accounts
+from chappe.gateway.aliases import AliasDesk
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk
 from chappe.gateway.directory import DirectoryHolder
 from chappe.gateway.dispatch import Dispatcher
@@ -32,9 +33,14 @@ from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
 from chappe.gateway.front import Front
 from chappe.gateway.metrics import Metrics
+from chappe.gateway.passwords import PasswordDesk
+from chappe.gateway.phonebook import PhonebookDesk
+from chappe.gateway.pins import PinDesk
 from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import CarrierDoor, ReceiptDesk
+from chappe.gateway.reselling import ResellingDesk
 from chappe.gateway.secrets import Sealer, SealError
+from chappe.gateway.sessions import WRITTEN_S, SessionDesk
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
 from chappe.listeners.http import HttpListener
@@ -60,6 +66,7 @@ CALLBACKS_S = 1.0
 DOUBTS_S = 1.0
 EXPIRE_S = 5.0
 EXPIRE_MAX = 5_000  # each time: a thousand a second
+PINS_S = 60.0
 # Shares of the time that shutdown has: answer what was asked, hear what was sent, call back what is due.
 SHARE_LISTEN, SHARE_DISPATCH, SHARE_CALLBACKS = 0.3, 0.4, 0.2
 
@@ -151,9 +158,31 @@ class App:
             wake=self._fleet.wake,
             feed=feed,
         )
-        accounts = Accounts(lambda: self._directory.current, clock)
+        self._sessions = SessionDesk(store, lambda: self._directory.current, self._sealer, clock)
+        accounts = Accounts(lambda: self._directory.current, clock, self._sessions)
         self._closing.callback(accounts.close)
-        front = Front(accounts.answers, intake.answers, QueryDesk(store, clock).answers)
+        passwords = PasswordDesk(store, self._sealer, self._follow)
+        self._closing.callback(passwords.close)
+        reselling = ResellingDesk(
+            store=store,
+            directory=lambda: self._directory.current,
+            follow=self._follow,
+            passwords=passwords,
+            clock=clock,
+            ids=self._ids,
+        )
+        self._pins = PinDesk(store=store, submit=intake.submit, sealer=self._sealer, clock=clock, ids=self._ids)
+        front = Front(
+            accounts.answers,
+            self._sessions.answers,
+            passwords.answers,
+            reselling.answers,
+            intake.answers,
+            QueryDesk(store, clock).answers,
+            PhonebookDesk(store, clock, self._ids).answers,
+            AliasDesk(store, clock, self._ids).answers,
+            self._pins.answers,
+        )
         metrics = Metrics(store, feed, lambda: self._fleet.dispatchers, self._callbacks)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/healthz": health_page(self._is_well),
@@ -198,6 +227,8 @@ class App:
             ("doubts", DOUBTS_S, self._fleet.settle_doubts_once),
             ("expiry", EXPIRE_S, self._expire),
             ("lease", RENEW_S, self._renew),
+            ("pins", PINS_S, self._pins.sweep_once),
+            ("sessions", WRITTEN_S, self._sessions.run_once),
         )
         tickers = [asyncio.create_task(tick(name, period_s, each)) for name, period_s, each in rounds]
         self._closing.push_async_callback(end, tickers)

@@ -1,13 +1,19 @@
 """Authentication: right passwords are cheap after the first, wrong ones are slow for whoever guesses alone."""
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import select
 
 from chappe.core.centre import Refusal, Refused
 from chappe.core.model import Account, Secret
+from chappe.core.sessions import Authenticate, Proof, Session
 from chappe.gateway.accounts import (
     DELAY_MAX_S,
     DELAYS_MAX,
@@ -20,12 +26,20 @@ from chappe.gateway.accounts import (
     Delays,
     network_of,
 )
-from chappe.gateway.directory import Directory
-from chappe.gateway.secrets import Sealer, hash_password, md5_hex
+from chappe.gateway.directory import AccountSettings, Directory
+from chappe.gateway.secrets import Sealer, hash_password, key_digest, md5_hex, sha1_hex
+from chappe.gateway.sessions import SessionDesk
+from chappe.store import schema
 from chappe.store.configuration import AccountRow, StoredConfiguration
+from chappe.store.database import Database
+from chappe.store.engine import Store
+from chappe.store.migrate import migrate
+from chappe.store.sessions import PER_ACCOUNT_MAX
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 PASSWORD = "correct horse"
+SECRET_KEY = Fernet.generate_key().decode()
+API_KEY = "a key that nobody can guess"
 HASH, OTHER_HASH = hash_password(PASSWORD), hash_password("battery staple")
 
 
@@ -42,13 +56,14 @@ class FakeClock:
         return int(self.now_s * 1000)
 
 
-def directory(password_hash: str = HASH, *, is_active: bool = True) -> Directory:
+def directory(password_hash: str = HASH, *, is_active: bool = True, api_key: str = API_KEY) -> Directory:
+    settings = AccountSettings(api_key_digest=key_digest(api_key))
     alice = AccountRow(
         id=1,
         name="alice",
         password_hash=password_hash,
-        token_sealed="",
-        settings="{}",
+        token_sealed=Sealer().seal(PASSWORD),
+        settings=msgspec.json.encode(settings).decode(),
         is_active=is_active,
         limit_micros=0,
     )
@@ -56,51 +71,106 @@ def directory(password_hash: str = HASH, *, is_active: bool = True) -> Directory
 
 
 class World:
-    """Accounts over a directory that can be replaced, with a clock that can be moved."""
+    """Accounts over a directory that can be replaced, with a clock that can be moved and a store that is written to in
+    the same thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.directory = directory()
         self.clock = FakeClock()
-        self.accounts = Accounts(lambda: self.directory, self.clock)
+        database = Database(f"sqlite:///{folder}/chappe.db")
+        migrate(database)
+        self.store = Store(database, has_threads=False)
+        self.sessions = self.another_node()
+        self.accounts = Accounts(lambda: self.directory, self.clock, self.sessions)
 
-    async def ask(self, password: str, network: str = HERE, name: str = "alice", *, md5: bool = False) -> str:
+    def another_node(self) -> SessionDesk:
+        return SessionDesk(self.store, lambda: self.directory, Sealer(SECRET_KEY), self.clock)
+
+    async def written(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do something that has to be written down before it answers."""
+        task = asyncio.create_task(work)
+        while not task.done():
+            await asyncio.sleep(0)
+            self.store.commit_once()
+        return task.result()
+
+    async def ask(
+        self, secret: str, network: str = HERE, name: str = "alice", proof: Proof = Proof.PASSWORD, **more: Any
+    ) -> str:
         """What comes of a login, in a word."""
-        outcome = await self.accounts.authenticate(name, Secret(password), network, may_be_md5=md5)
+        call = Authenticate(name=name, secret=Secret(secret), proof=proof, **more)
+        outcome = await self.accounts.authenticate(call, network)
         if isinstance(outcome, Account):
             return outcome.name
         if outcome.reason is Refusal.UNAUTHORISED:
             return "delayed" if outcome.retry_after_s else "wrong"
         return outcome.reason.value
 
+    async def opened(self) -> Session:
+        """A new session of the account."""
+        session: Session = await self.written(self.sessions.open_session(self.directory.accounts_by_name["alice"]))
+        return session
+
+    async def with_session(self, session: Session, network: str = HERE, *, renews: bool = True) -> str:
+        return await self.ask(session.key.value, network, session.user_key, Proof.SESSION, renews=renews)
+
 
 def promise(test: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    world = World()
-    try:
-        asyncio.run(test(world))
-    finally:
-        world.accounts.close()
+    async def whole() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(Path(folder))
+            try:
+                await test(world)
+            finally:
+                world.accounts.close()
+                world.store.stop()
+
+    asyncio.run(whole())
 
 
 @pytest.mark.parametrize(
-    "name, password, md5, outcome",
+    "name, proof, secret, outcome",
     [
-        ("alice", PASSWORD, False, "alice"),
-        ("alice", "wrong", False, "wrong"),
-        ("alice", "", False, "wrong"),
-        ("alice", md5_hex(PASSWORD), True, "alice"),
-        ("alice", md5_hex(PASSWORD), False, "wrong"),
-        ("Alice", PASSWORD, False, "wrong"),
-        ("bob", PASSWORD, False, "wrong"),
-        ("", "", False, "wrong"),
-        ("a" * 100_000, PASSWORD, False, "wrong"),
-        ("alice", "\ud800", False, "wrong"),
+        ("alice", Proof.PASSWORD, PASSWORD, "alice"),
+        ("alice", Proof.PASSWORD, "wrong", "wrong"),
+        ("alice", Proof.PASSWORD, "", "wrong"),
+        ("alice", Proof.PASSWORD, md5_hex(PASSWORD), "wrong"),
+        ("alice", Proof.PASSWORD, sha1_hex(PASSWORD), "wrong"),
+        ("alice", Proof.PASSWORD, API_KEY, "wrong"),
+        ("Alice", Proof.PASSWORD, PASSWORD, "wrong"),
+        ("bob", Proof.PASSWORD, PASSWORD, "wrong"),
+        ("", Proof.PASSWORD, "", "wrong"),
+        ("a" * 100_000, Proof.PASSWORD, PASSWORD, "wrong"),
+        ("alice", Proof.PASSWORD, "\ud800", "wrong"),
+        ("alice", Proof.DIGEST, PASSWORD, "alice"),
+        ("alice", Proof.DIGEST, md5_hex(PASSWORD), "alice"),
+        ("alice", Proof.DIGEST, md5_hex(PASSWORD).upper(), "alice"),
+        ("alice", Proof.DIGEST, sha1_hex(PASSWORD), "alice"),
+        ("alice", Proof.DIGEST, sha1_hex(PASSWORD).upper(), "alice"),
+        ("alice", Proof.DIGEST, md5_hex("wrong"), "wrong"),
+        ("alice", Proof.DIGEST, sha1_hex("wrong"), "wrong"),
+        ("bob", Proof.DIGEST, sha1_hex(PASSWORD), "wrong"),
+        ("", Proof.API_KEY, API_KEY, "alice"),
+        ("alice", Proof.API_KEY, API_KEY, "alice"),
+        ("bob", Proof.API_KEY, API_KEY, "wrong"),
+        ("", Proof.API_KEY, API_KEY + "s", "wrong"),
+        ("", Proof.API_KEY, "", "wrong"),
+        ("alice", Proof.API_KEY, PASSWORD, "wrong"),
+        ("alice", Proof.API_KEY, "\ud800", "wrong"),
+        ("1", Proof.SESSION, "never opened", "wrong"),
+        ("1", Proof.SESSION, "\ud800", "wrong"),
+        ("2", Proof.SESSION, "never opened", "not_found"),
+        ("alice", Proof.SESSION, "never opened", "not_found"),
+        ("1", Proof.ACCESS_TOKEN, "made up", "wrong"),
+        ("1", Proof.ACCESS_TOKEN, "\ud800", "wrong"),
+        ("2", Proof.ACCESS_TOKEN, "made up", "not_found"),
     ],
 )
-def test_only_the_right_password_is_taken(name: str, password: str, md5: bool, outcome: str) -> None:
-    """Name and password must both be right; an unknown name is refused in the same words as a wrong password."""
+def test_only_the_right_proof_is_taken(name: str, proof: Proof, secret: str, outcome: str) -> None:
+    """Each kind of proof takes its own secrets alone; an unknown name is refused like a wrong password."""
 
     async def test(world: World) -> None:
-        assert await world.ask(password, name=name, md5=md5) == outcome
+        assert await world.ask(secret, name=name, proof=proof) == outcome
 
     promise(test)
 
@@ -128,8 +198,8 @@ def test_the_two_forms_of_a_password_are_remembered_apart() -> None:
     """An MD5 that was right where it is allowed stays wrong where it is not."""
 
     async def test(world: World) -> None:
-        assert await world.ask(md5_hex(PASSWORD), md5=True) == "alice"
-        assert await world.ask(md5_hex(PASSWORD), md5=False) == "wrong"
+        assert await world.ask(md5_hex(PASSWORD), proof=Proof.DIGEST) == "alice"
+        assert await world.ask(md5_hex(PASSWORD), proof=Proof.PASSWORD) == "wrong"
 
     promise(test)
 
@@ -152,7 +222,7 @@ def test_a_change_of_the_account_is_seen_at_once() -> None:
     async def test(world: World) -> None:
         await world.ask(PASSWORD)
         world.directory = directory()
-        outcome = await world.accounts.authenticate("alice", Secret(PASSWORD), HERE)
+        outcome = await world.accounts.authenticate(Authenticate("alice", Secret(PASSWORD)), HERE)
         assert outcome is world.directory.account(1)
 
     promise(test)
@@ -239,11 +309,211 @@ def test_a_refusal_holds_no_secret() -> None:
     """What is told about a refusal names neither the name nor the password."""
 
     async def test(world: World) -> None:
-        outcomes = [await world.accounts.authenticate("mallory", Secret("hunter2"), HERE) for _ in range(9)]
+        call = Authenticate("mallory", Secret("hunter2"))
+        outcomes = [await world.accounts.authenticate(call, HERE) for _ in range(9)]
         assert outcomes[0] == UNAUTHORISED
         assert all(isinstance(one, Refused) for one in outcomes)
         assert "mallory" not in repr(outcomes)
         assert "hunter2" not in repr(outcomes)
+
+    promise(test)
+
+
+@pytest.mark.parametrize("proof", list(Proof))
+def test_guessing_is_slowed_down_for_every_proof(proof: Proof) -> None:
+    """Whatever is guessed at, after some failures nothing of the kind is evaluated from that network for a while."""
+
+    async def test(world: World) -> None:
+        name = "alice" if proof in (Proof.PASSWORD, Proof.DIGEST) else "1"
+        answers = [await world.ask(f"guess {number}", name=name, proof=proof) for number in range(FAILURES_FREE + 2)]
+        assert answers == ["wrong"] * (FAILURES_FREE + 1) + ["delayed"]
+        assert await world.ask("guess", ELSEWHERE, name=name, proof=proof) == "wrong"
+
+    promise(test)
+
+
+def test_a_right_key_waits_like_a_wrong_one() -> None:
+    """While a network has to wait, a right API key or session is refused like any other."""
+
+    async def test(world: World) -> None:
+        session = await world.opened()
+        for number in range(FAILURES_FREE + 1):
+            await world.ask(f"guess {number}", name="", proof=Proof.API_KEY)
+            await world.ask(f"guess {number}", name=session.user_key, proof=Proof.SESSION)
+        assert await world.ask(API_KEY, name="", proof=Proof.API_KEY) == "delayed"
+        assert await world.with_session(session) == "delayed"
+        assert await world.with_session(session, ELSEWHERE) == "alice"
+
+    promise(test)
+
+
+def test_a_key_costs_no_hash() -> None:
+    """API keys, sessions and access tokens are recognised without the work that a password costs."""
+
+    async def test(world: World) -> None:
+        session = await world.opened()
+        access = await world.sessions.open_access(world.directory.accounts_by_name["alice"])
+        assert await world.ask(API_KEY, name="", proof=Proof.API_KEY) == "alice"
+        assert await world.with_session(session) == "alice"
+        assert await world.ask(access.key.value, name=access.user_key, proof=Proof.ACCESS_TOKEN) == "alice"
+        assert world.accounts.hashes_count == 0
+
+    promise(test)
+
+
+def test_another_api_key_in_the_configuration_ends_the_old_one() -> None:
+    """As soon as the configuration has another key, the old one is refused."""
+
+    async def test(world: World) -> None:
+        assert await world.ask(API_KEY, name="", proof=Proof.API_KEY) == "alice"
+        world.directory = directory(api_key="another key, as long")
+        assert await world.ask(API_KEY, name="", proof=Proof.API_KEY) == "wrong"
+        assert await world.ask("another key, as long", name="", proof=Proof.API_KEY) == "alice"
+
+    promise(test)
+
+
+def test_a_session_lives_as_long_as_it_is_used() -> None:
+    """A session ends after five minutes without a call, each call renews it, and a mere look does not (smsend 4.2)."""
+
+    async def test(world: World) -> None:
+        session = await world.opened()
+        assert (session.user_key + session.key.value).isalnum()
+        for _ in range(3):
+            world.clock.now_s += 299
+            assert await world.with_session(session) == "alice"
+        world.clock.now_s += 200
+        assert await world.with_session(session, renews=False) == "alice"
+        world.clock.now_s += 100
+        assert await world.with_session(session, renews=False) == "wrong"
+        assert await world.with_session(session) == "wrong"
+
+    promise(test)
+
+
+def test_a_session_that_ended_is_no_guess() -> None:
+    """Whoever comes back with sessions that have ended may log in and go on at once."""
+
+    async def test(world: World) -> None:
+        old = [await world.opened() for _ in range(FAILURES_FREE + 2)]
+        world.clock.now_s += 301
+        assert [await world.with_session(each) for each in old] == ["wrong"] * len(old)
+        assert await world.with_session(await world.opened()) == "alice"
+
+    promise(test)
+
+
+def test_a_session_is_written_before_it_is_told_and_never_in_the_clear() -> None:
+    """The row is there when the key is told, and holds nothing that could be used as one."""
+
+    async def test(world: World) -> None:
+        opening = asyncio.create_task(world.sessions.open_session(world.directory.accounts_by_name["alice"]))
+        await asyncio.sleep(0)
+        assert not opening.done()
+        session = await world.written(asyncio.wait_for(opening, 60))
+        with world.store.database.engine.connect() as connection:
+            [row] = connection.execute(select(schema.session)).all()
+        assert session.key.value not in repr(row)
+
+    promise(test)
+
+
+def test_another_node_finds_a_session_and_its_use() -> None:
+    """A session opened on one node is known to another, which also hears, a round later, that it was used."""
+
+    async def test(world: World) -> None:
+        session, opener = await world.opened(), world.sessions
+        for _ in range(3):
+            other = Accounts(lambda: world.directory, world.clock, world.another_node())
+            world.accounts.close()
+            world.accounts = other
+            world.clock.now_s += 200
+            assert await world.with_session(session) == "alice"
+            await world.written(other._sessions.run_once())
+        world.accounts._sessions = opener  # which has heard of no use for ten minutes
+        assert await world.with_session(session) == "alice"
+
+    promise(test)
+
+
+def test_using_a_session_writes_nothing() -> None:
+    """However often a session is used, its row is written once a round, and not before."""
+
+    async def test(world: World) -> None:
+        session = await world.opened()
+        for _ in range(100):
+            world.clock.now_s += 0.1
+            assert await world.with_session(session) == "alice"
+        assert world.store.waiting_count == 0
+        round_ = asyncio.create_task(world.sessions.run_once())
+        await asyncio.sleep(0)
+        assert world.store.waiting_count == 1
+        await world.written(asyncio.wait_for(round_, 60))
+
+    promise(test)
+
+
+def test_an_account_has_a_limited_number_of_sessions() -> None:
+    """One session too many ends the one that was used least recently, also for the node that knew it."""
+
+    async def test(world: World) -> None:
+        sessions = []
+        for _ in range(PER_ACCOUNT_MAX):
+            world.clock.now_s += 0.01
+            sessions.append(await world.opened())
+        await world.opened()
+        assert await world.with_session(sessions[0]) == "wrong"
+        assert await world.with_session(sessions[1]) == "alice"
+
+    promise(test)
+
+
+def test_sessions_that_have_long_been_dead_are_swept() -> None:
+    """A day after a session's last use its row goes, and nothing of it stays in memory."""
+
+    async def test(world: World) -> None:
+        await world.opened()
+        world.clock.now_s += 24 * 3600
+        young = await world.opened()
+        world.clock.now_s += 10
+        await world.written(world.sessions.run_once())
+        with world.store.database.engine.connect() as connection:
+            assert len(connection.execute(select(schema.session)).all()) == 1
+        assert len(world.sessions._used_ms) == 1
+        assert await world.with_session(young) == "alice"
+
+    promise(test)
+
+
+@pytest.mark.parametrize(
+    "changed, session_word", [(directory(OTHER_HASH), "wrong"), (directory(is_active=False), "not_found")]
+)
+def test_a_changed_password_ends_sessions_and_tokens(changed: Directory, session_word: str) -> None:
+    """With another password, or an account that was ended, every session and access token is refused at once."""
+
+    async def test(world: World) -> None:
+        session = await world.opened()
+        access = await world.sessions.open_access(world.directory.accounts_by_name["alice"])
+        world.directory = changed
+        assert await world.with_session(session) == session_word
+        assert await world.ask(access.key.value, name=access.user_key, proof=Proof.ACCESS_TOKEN) == session_word
+
+    promise(test)
+
+
+def test_an_access_token_is_the_same_everywhere_and_has_no_row() -> None:
+    """Every node and every start computes the same access token, which outlives ten years of silence."""
+
+    async def test(world: World) -> None:
+        alice = world.directory.accounts_by_name["alice"]
+        first = await world.sessions.open_access(alice)
+        assert await world.another_node().open_access(alice) == first
+        other_key = SessionDesk(world.store, lambda: world.directory, Sealer(), world.clock)
+        assert (await other_key.open_access(alice)).key != first.key
+        world.clock.now_s += 10 * 365 * 86_400
+        assert await world.ask(first.key.value, name=first.user_key, proof=Proof.ACCESS_TOKEN) == "alice"
+        assert await world.ask(first.key.value, name=first.user_key, proof=Proof.SESSION) == "wrong"
+        assert "***" in repr(first)
 
     promise(test)
 

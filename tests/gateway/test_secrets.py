@@ -9,31 +9,49 @@ from argon2 import extract_parameters
 from argon2.low_level import Type
 from cryptography.fernet import Fernet
 
-from chappe.gateway.secrets import KEY_FILE, Sealer, SealError, hash_password, key_of, verify
+from chappe.gateway.secrets import KEY_FILE, Sealer, SealError, hash_password, key_of, verify, verify_digest
 
 PASSWORD = "correct horse"
 PASSWORD_MD5 = "3cb4e732631f47e6eb961f34554b7cde"  # by md5sum
+PASSWORD_SHA1 = "2f9e53523b62abc141a2b4d6019d23cba835dbd0"  # by sha1sum
+SHA1_OF_NOTHING = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 HASH = hash_password(PASSWORD)
 
 
 @pytest.mark.parametrize(
-    "presented, may_be_md5, is_right",
+    "presented, is_password, is_digest",
     [
-        (PASSWORD, False, True),
         (PASSWORD, True, True),
-        (PASSWORD_MD5, True, True),
-        (PASSWORD_MD5.upper(), True, True),
-        (PASSWORD_MD5, False, False),
-        (PASSWORD_MD5[:-1] + "0", True, False),
+        (PASSWORD_MD5, False, True),
+        (PASSWORD_MD5.upper(), False, True),
+        (PASSWORD_SHA1, False, True),
+        (PASSWORD_SHA1.upper(), False, True),
+        (PASSWORD_MD5[:-1] + "0", False, False),
+        (PASSWORD_SHA1[:-1] + "f", False, False),
+        (SHA1_OF_NOTHING, False, False),
         ("correct horsf", False, False),
-        ("correct horsf", True, False),
-        ("", True, False),
-        (HASH, True, False),
+        ("", False, False),
+        (HASH, False, False),
+        ("\ud800", False, False),
     ],
 )
-def test_a_password_verifies_as_itself_and_as_its_md5(presented: str, may_be_md5: bool, is_right: bool) -> None:
-    """The password is taken always, its MD5 in hex only where a dialect has it so, anything else never."""
-    assert verify(HASH, presented, may_be_md5=may_be_md5) == is_right
+def test_a_password_verifies_as_itself_and_as_its_digests(presented: str, is_password: bool, is_digest: bool) -> None:
+    """The password is taken always, its MD5 and SHA-1 in hex only where a dialect has it so, anything else never."""
+    assert verify(HASH, presented) == is_password
+    assert verify_digest(HASH, PASSWORD, presented) == is_digest
+
+
+def test_a_password_that_is_not_kept_has_no_sha1() -> None:
+    """Where only the hash of a password is known, the SHA-1 of nothing opens nothing."""
+    assert not verify_digest(HASH, "", SHA1_OF_NOTHING)
+    assert verify_digest(HASH, "", PASSWORD_MD5)
+
+
+def test_only_the_key_signs() -> None:
+    """The same key signs a text the same each time; another key, or another text, gives something else."""
+    one, other = Sealer(Fernet.generate_key().decode()), Sealer(Fernet.generate_key().decode())
+    assert one.sign("text") == one.sign("text")
+    assert len({one.sign("text"), other.sign("text"), one.sign("texts"), Sealer().sign("text")}) == 4
 
 
 @pytest.mark.parametrize("password", ["pä£word", "密码", "x" * 1000, "\ud800"])

@@ -1,7 +1,8 @@
 """Money as integers, moved between purses, never edited: what an entry takes from one purse it gives to another.
 
 Each account has two purses, `available` and `reserved`; the house has `funding` (what customers paid in) and `revenue`
-(what they spent). An entry is one row with a debit and a credit side, so all purses together are always zero. A
+(what they spent), and `transit`, through which credit goes from one account to another and which is empty again after
+every commit. An entry is one row with a debit and a credit side, so all purses together are always zero. A
 message's entries are keyed by (message, phase), and post and void share a phase: the database refuses a second one.
 """
 
@@ -23,6 +24,7 @@ class Purse(StrEnum):
     RESERVED = "reserved"
     REVENUE = "revenue"
     FUNDING = "funding"
+    TRANSIT = "transit"
 
 
 class Kind(StrEnum):
@@ -31,6 +33,10 @@ class Kind(StrEnum):
     POST = "post"
     VOID = "void"
     RENT = "rent"
+    GIVE = "give"
+    TAKE = "take"
+    GIVE_BACK = "give_back"
+    TAKE_BACK = "take_back"
 
 
 class Transfer(Struct, frozen=True):
@@ -47,6 +53,10 @@ TRANSFERS: dict[Kind, Transfer] = {
     Kind.POST: Transfer("settle", Purse.RESERVED, Purse.REVENUE),
     Kind.VOID: Transfer("settle", Purse.RESERVED, Purse.AVAILABLE),
     Kind.RENT: Transfer("rent", Purse.AVAILABLE, Purse.REVENUE),  # each month is a phase of its own, see `rent`
+    Kind.GIVE: Transfer("give", Purse.AVAILABLE, Purse.TRANSIT),
+    Kind.TAKE: Transfer("take", Purse.TRANSIT, Purse.AVAILABLE),
+    Kind.GIVE_BACK: Transfer("give_back", Purse.AVAILABLE, Purse.TRANSIT),
+    Kind.TAKE_BACK: Transfer("take_back", Purse.TRANSIT, Purse.AVAILABLE),
 }
 
 
@@ -77,6 +87,39 @@ def rent(rental_id: int, month: int, account_id: int, amount_micros: int) -> Ent
     """What a month (counted from 1) of a rented number costs: paid once, because its phase names the month."""
     plain = entry(Kind.RENT, rental_id, account_id, amount_micros)
     return msgspec.structs.replace(plain, phase=f"{plain.phase}-{month}")
+
+
+class Move(Struct, frozen=True, kw_only=True):
+    """Credit that goes from one account to another, under the id of the purchase that says so."""
+
+    source_id: int
+    giver_id: int
+    taker_id: int
+    amount_micros: int
+    is_back: bool = False  # it goes back the way it came: a purchase is undone once, because these phases are its own
+
+
+def move_entries(move: Move) -> list[Entry]:
+    """Both halves of a move; neither is written without the other."""
+    give, take = (Kind.GIVE_BACK, Kind.TAKE_BACK) if move.is_back else (Kind.GIVE, Kind.TAKE)
+    return [
+        entry(give, move.source_id, move.giver_id, move.amount_micros),
+        entry(take, move.source_id, move.taker_id, move.amount_micros),
+    ]
+
+
+def grant_moves(spendable_micros: Mapping[int, int], moves: Iterable[Move]) -> list[bool]:
+    """Which moves can be made, in the order asked; who takes may pass on at once. An account without a purse neither
+    gives nor takes."""
+    left = dict(spendable_micros)
+    granted = []
+    for move in moves:
+        fits = move.taker_id in left and 0 < move.amount_micros <= left.get(move.giver_id, 0)
+        if fits:
+            left[move.giver_id] -= move.amount_micros
+            left[move.taker_id] += move.amount_micros
+        granted.append(fits)
+    return granted
 
 
 def grant(spendable_micros: Mapping[int, int], wishes: Iterable[tuple[int, int]]) -> list[bool]:

@@ -1,8 +1,11 @@
 """Who is asking: a name and a secret become an account, or a refusal that tells a guesser nothing.
 
-Every request of every dialect carries its password, and hashing one costs 30 ms. So a password that was found right is
-remembered until a minute after its last use, as a keyed digest that means nothing outside this process. Only what is
-not remembered is hashed: in a thread, two at once, with a bounded number waiting.
+Each kind of proof has two steps. The first costs nothing and is tried at once: is it remembered, or quick to compute?
+Only what that does not find right is evaluated, and counts as an attempt until it was right.
+
+Most requests carry a password, and hashing one costs 30 ms. So a password that was found right is remembered until a
+minute after its last use, as a keyed digest that means nothing outside this process. Only what is not remembered is
+hashed: in a thread, two at once, with a bounded number waiting.
 
 Whoever guesses is slowed down, not locked out: each failure for a name from a network doubles the time in which nothing
 more from that network is evaluated for that name, right or wrong, remembered or not. Other networks notice nothing
@@ -11,20 +14,22 @@ more from that network is evaluated for that name, right or wrong, remembered or
 
 import asyncio
 import secrets
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
 
 from chappe.clock import Clock
 from chappe.core.centre import Refusal, Refused
-from chappe.core.model import Account, Secret
+from chappe.core.model import Account
 from chappe.core.sessions import Authenticate, Proof
 from chappe.gateway.directory import Directory
 from chappe.gateway.front import Answers
-from chappe.gateway.secrets import hash_password, verify
+from chappe.gateway.secrets import hash_password, key_digest, verify, verify_digest
+from chappe.gateway.sessions import Found, SessionDesk
+from chappe.store.database import StoreError
 
 REMEMBERED_S = 60.0  # since the last use
 RENEWED_S = 30.0  # with less than this left, a use renews it
@@ -42,8 +47,14 @@ FORGOTTEN_S = 900.0  # without a failure
 DELAYS_MAX = 10_000
 
 UNAUTHORISED = Refused(Refusal.UNAUTHORISED)
+SESSION_ENDED = Refused(Refusal.UNAUTHORISED, "the session has ended")  # it was right once: no guess
+NO_USER_KEY = Refused(Refusal.NOT_FOUND)
 
 Key = TypeVar("Key", bound=Hashable)
+
+
+Recall = Callable[[Authenticate], Account | None]
+Evaluate = Callable[[Authenticate], Awaitable[Account | Refused]]
 
 
 class Remembered(NamedTuple):
@@ -57,86 +68,145 @@ class Remembered(NamedTuple):
 class Accounts:
     """`directory` gives the current snapshot."""
 
-    def __init__(self, directory: Callable[[], Directory], clock: Clock) -> None:
+    def __init__(self, directory: Callable[[], Directory], clock: Clock, sessions: SessionDesk) -> None:
         self._directory = directory
         self._now_s = clock.monotonic_s
+        self._sessions = sessions
         self._key = secrets.token_bytes(32)
         self._remembered: dict[bytes, Remembered] = {}
         self._delays = Delays(clock)
         self._running: dict[tuple[bytes, str], asyncio.Task[Account | Refused]] = {}
         self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, "chappe-password")
         self.hashes_count = 0
-        self._nobody_hash = hash_password(secrets.token_hex())  # what unknown names are verified against
+        self._nobody_password = secrets.token_hex()  # what unknown names are verified against
+        self._nobody_hash = hash_password(self._nobody_password)
+        self._steps: dict[Proof, tuple[Recall, Evaluate]] = {
+            Proof.PASSWORD: (self._recall_password, self._evaluate_password),
+            Proof.DIGEST: (self._recall_password, self._evaluate_password),
+            Proof.API_KEY: (self._recall_api_key, self._refuse),
+            Proof.SESSION: (self._recall_session, self._find_session),
+            Proof.ACCESS_TOKEN: (self._recall_access_token, self._refuse_token),
+        }
 
     @property
     def answers(self) -> Answers:
-        return {
-            Authenticate: lambda call, _dialect, network: self.authenticate(
-                call.name, call.secret, network, may_be_md5=call.proof is Proof.DIGEST
-            )
-        }
+        return {Authenticate: lambda call, _dialect, network: self.authenticate(call, network)}
 
-    async def authenticate(
-        self, name: str, secret: Secret, network: str, *, may_be_md5: bool = False
-    ) -> Account | Refused:
-        """The account, if the secret is its password. `network` is the peer's address.
+    async def authenticate(self, call: Authenticate, network: str) -> Account | Refused:
+        """The account, if the proof is right. `network` is the peer's address."""
+        group = network_of(network)
+        if self._delays.is_empty or not self._delays.wait_s(whom(call, group)):
+            account = self._steps[call.proof][0](call)
+            if account is not None:
+                return account
+        return await self._ask(call, group)
 
-        With `may_be_md5` the MD5 of the password in hex is taken as well (smscentre 1.2).
-        """
-        if self._delays.is_empty or not self._delays.wait_s((name, network_of(network))):
-            digest = self._digest(name, secret.value, may_be_md5)
-            remembered = self._remembered.get(digest)
-            now_s = self._now_s()
-            if remembered is not None and remembered.until_s > now_s:
-                directory = self._directory()
-                account = directory.accounts_by_name.get(name)
-                if account is not None and directory.password_hashes[account.id] == remembered.password_hash:
-                    if remembered.until_s - now_s < RENEWED_S:
-                        self._remembered[digest] = remembered._replace(until_s=now_s + REMEMBERED_S)
-                    return account
-        return await self._ask(name, secret, network_of(network), may_be_md5)
-
-    def _digest(self, name: str, secret: str, may_be_md5: bool) -> bytes:
-        credentials = f"{may_be_md5:d}{len(name)}:{name}{secret}".encode("utf-8", "surrogatepass")
-        return blake2b(credentials, key=self._key, digest_size=16).digest()
-
-    async def _ask(self, name: str, secret: Secret, network: str, may_be_md5: bool) -> Account | Refused:
+    async def _ask(self, call: Authenticate, network: str) -> Account | Refused:
         """Evaluate, unless this network must wait; the same credentials asked for at once are evaluated once."""
-        if len(name) > NAME_MAX or len(secret.value) > SECRET_MAX:
+        if len(call.name) > NAME_MAX or len(call.secret.value) > SECRET_MAX:
             return UNAUTHORISED
-        digest = self._digest(name, secret.value, may_be_md5)
+        digest = self._digest(call)
         running = self._running.get((digest, network))
         if running is None:
-            wait_s = self._delays.wait_s((name, network))
+            wait_s = self._delays.wait_s(whom(call, network))
             if wait_s:
                 return Refused(Refusal.UNAUTHORISED, "too many failures from this network", wait_s)
             if len(self._running) >= HASHES_WAITING_MAX:
                 return Refused(Refusal.OVERLOADED, "too many logins at once", RETRY_AFTER_S)
-            self._delays.charge((name, network))
-            running = asyncio.create_task(self._evaluate(name, secret, network, may_be_md5, digest))
+            self._delays.charge(whom(call, network))
+            running = asyncio.create_task(self._evaluate(call, network))
             self._running[digest, network] = running
             running.add_done_callback(lambda _: self._running.pop((digest, network), None))
         return await asyncio.shield(running)  # one caller that gives up takes the answer from nobody
 
-    async def _evaluate(
-        self, name: str, secret: Secret, network: str, may_be_md5: bool, digest: bytes
-    ) -> Account | Refused:
+    async def _evaluate(self, call: Authenticate, network: str) -> Account | Refused:
+        try:
+            outcome = await self._steps[call.proof][1](call)
+        except StoreError:
+            self._delays.forgive(whom(call, network))
+            raise
+        if isinstance(outcome, Account) or outcome is SESSION_ENDED:
+            self._delays.forgive(whom(call, network))
+        return outcome
+
+    # Passwords and their digests
+
+    def _recall_password(self, call: Authenticate) -> Account | None:
+        digest = self._digest(call)
+        remembered = self._remembered.get(digest)
+        now_s = self._now_s()
+        if remembered is None or remembered.until_s <= now_s:
+            return None
         directory = self._directory()
-        account = directory.accounts_by_name.get(name)
-        password_hash = directory.password_hashes[account.id] if account else self._nobody_hash
-        question = partial(verify, password_hash, secret.value, may_be_md5=may_be_md5)
-        self.hashes_count += 1
-        is_right = await asyncio.get_running_loop().run_in_executor(self._threads, question)
-        if not is_right or account is None:
-            return UNAUTHORISED
-        self._delays.forgive((name, network))
-        drop_oldest(self._remembered, REMEMBERED_MAX)
-        self._remembered[digest] = Remembered(account.id, password_hash, self._now_s() + REMEMBERED_S)
+        account = directory.accounts_by_name.get(call.name)
+        if account is None or directory.password_hashes[account.id] != remembered.password_hash:
+            return None
+        if remembered.until_s - now_s < RENEWED_S:
+            self._remembered[digest] = remembered._replace(until_s=now_s + REMEMBERED_S)
         return account
+
+    def _digest(self, call: Authenticate) -> bytes:
+        words = f"{call.proof}{call.renews:d}{len(call.name)}:{call.name}{call.secret.value}"
+        return blake2b(words.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+
+    async def _evaluate_password(self, call: Authenticate) -> Account | Refused:
+        directory = self._directory()
+        account = directory.accounts_by_name.get(call.name)
+        password_hash = directory.password_hashes[account.id] if account else self._nobody_hash
+        password = account.token.value if account else self._nobody_password
+        self.hashes_count += 1
+
+        def is_right() -> bool:
+            if call.proof is Proof.DIGEST:
+                return verify_digest(password_hash, password, call.secret.value)
+            return verify(password_hash, call.secret.value)
+
+        if not await asyncio.get_running_loop().run_in_executor(self._threads, is_right) or account is None:
+            return UNAUTHORISED
+        drop_oldest(self._remembered, REMEMBERED_MAX)
+        self._remembered[self._digest(call)] = Remembered(account.id, password_hash, self._now_s() + REMEMBERED_S)
+        return account
+
+    # Keys and tokens: long and random, so that a digest is compared and nothing is remembered
+
+    def _recall_api_key(self, call: Authenticate) -> Account | None:
+        account = self._directory().accounts_by_api_key.get(key_digest(call.secret.value))
+        return account if account is not None and call.name in ("", account.name) else None
+
+    def _recall_access_token(self, call: Authenticate) -> Account | None:
+        account = self._directory().accounts_by_user_key.get(call.name)
+        return account if account is not None and self._sessions.is_access_token(account, call.secret) else None
+
+    def _recall_session(self, call: Authenticate) -> Account | None:
+        account = self._directory().accounts_by_user_key.get(call.name)
+        if account is None or not self._sessions.is_known(account, call.secret, renews=call.renews):
+            return None
+        return account
+
+    async def _find_session(self, call: Authenticate) -> Account | Refused:
+        account = self._directory().accounts_by_user_key.get(call.name)
+        if account is None:
+            return NO_USER_KEY
+        found = await self._sessions.find(account, call.secret, renews=call.renews)
+        if found is Found.ALIVE:
+            return account
+        return SESSION_ENDED if found is Found.DEAD else UNAUTHORISED
+
+    async def _refuse(self, _call: Authenticate) -> Refused:
+        return UNAUTHORISED  # the first step was all there is
+
+    async def _refuse_token(self, call: Authenticate) -> Refused:
+        return UNAUTHORISED if call.name in self._directory().accounts_by_user_key else NO_USER_KEY
 
     def close(self) -> None:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def whom(call: Authenticate, network: str) -> Hashable:
+    """Whose failures count together: a password and its digests are guesses at the same thing."""
+    is_password = call.proof in (Proof.PASSWORD, Proof.DIGEST)
+    return "password" if is_password else call.proof, call.name, network
 
 
 class Delay(NamedTuple):

@@ -2,13 +2,14 @@
 
 A password is hashed as Argon2id over its MD5 in lower-case hex, because clients of one provider may send that MD5
 instead of the password (smscentre 1.2): the stored hash verifies both forms. MD5 adds no strength and takes none; the
-work is Argon2id's.
+work is Argon2id's. Their SHA-1 is compared with that of the sealed password, which callbacks need anyway.
 
 Sealing is Fernet with one key for the whole gateway. Without a key (a database on another machine, and none set),
 secrets are stored readable under a mark that says so, and `chappe check` tells.
 """
 
 import hashlib
+import hmac
 import os
 import re
 import secrets
@@ -32,14 +33,20 @@ def hash_password(password: str) -> str:
     return HASHER.hash(md5_hex(password))
 
 
-def verify(password_hash: str, presented: str, *, may_be_md5: bool = False) -> bool:
-    """Whether this is the password; with `may_be_md5`, also whether it is the password's MD5 in hex (smscentre 1.2).
-
-    Costs about 30 ms; twice that only for what looks like an MD5.
-    """
-    if may_be_md5 and MD5_HEX.fullmatch(presented) and is_hash_of(password_hash, presented.lower()):
-        return True
+def verify(password_hash: str, presented: str) -> bool:
+    """Whether this is the password. Costs about 30 ms."""
     return is_hash_of(password_hash, md5_hex(presented))
+
+
+def verify_digest(password_hash: str, password: str, presented: str) -> bool:
+    """Whether this is the password, or its MD5 or SHA-1 in hexadecimal digits, of either case (smscentre 1.2).
+
+    `password` is the unsealed one; empty = there is none, and no SHA-1 is right. Costs about 30 ms right or wrong;
+    twice that only for what looks like an MD5.
+    """
+    is_sha1 = bool(password) and is_same(presented.lower(), sha1_hex(password))
+    is_md5 = bool(MD5_HEX.fullmatch(presented)) and is_hash_of(password_hash, presented.lower())
+    return is_md5 or verify(password_hash, presented) or is_sha1
 
 
 def is_hash_of(password_hash: str, text: str) -> bool:
@@ -51,6 +58,15 @@ def is_hash_of(password_hash: str, text: str) -> bool:
 
 def md5_hex(text: str) -> str:
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def sha1_hex(text: str) -> str:
+    return hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def is_same(presented: str, right: str) -> bool:
+    """Whether two secrets are equal, in a time that does not tell how much of them is."""
+    return hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))
 
 
 def key_digest(key: str) -> str:
@@ -66,6 +82,7 @@ class Sealer:
     """Makes secrets unreadable to whoever has only the database. `key` is a Fernet key; empty = none."""
 
     def __init__(self, key: str = "") -> None:
+        self._key = key.encode("utf-8", "surrogatepass")
         try:
             self._fernet = Fernet(key) if key else None
         except ValueError:
@@ -109,6 +126,11 @@ class Sealer:
                 "or apply the gateway file again"
             ) from None
 
+    def sign(self, text: str) -> str:
+        """Hexadecimal digits that only whoever has the key can make of a text. Without a key they are worth no more
+        than the text is secret."""
+        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+
     def keeps(self, sealed: str, secret: str) -> bool:
         """Whether this secret is stored already, as well as this key can keep it."""
         if sealed.startswith(PLAIN) and self.has_key:
@@ -117,7 +139,7 @@ class Sealer:
             stored = self.unseal(sealed)
         except SealError:
             return False
-        return secrets.compare_digest(stored.encode("utf-8", "surrogatepass"), secret.encode("utf-8", "surrogatepass"))
+        return is_same(secret, stored)
 
 
 def key_of(folder: Path) -> str:
