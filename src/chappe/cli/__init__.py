@@ -1,7 +1,7 @@
 """The `chappe` command: a gateway to try, a gateway to run, and the client library from the shell.
 
     demo, serve             run the gateway in this process until SIGINT or SIGTERM; a second signal ends it at once
-    apply, check            look at or change a gateway's database, whether it runs or not
+    apply, check, alias     look at or change a gateway's database, whether it runs or not
     send, status, balance   speak to any server that speaks one of our dialects: chappe or the provider itself
 
 Exit codes: 0 done, 1 failed, 2 wrong use. Commands import what they need when they run, so that `--help` is quick and a
@@ -190,6 +190,61 @@ def check(config: Path | None, data: str | None, database: str | None) -> None:
     wrong_count = sum(finding.state is State.WRONG for finding in found)
     if wrong_count:
         fail(f"{counted(wrong_count, 'thing')} wrong, marked `{State.WRONG}` above")
+
+
+@program.group()
+def alias() -> None:
+    """Approve the sender names that accounts ask for.
+
+    An account that may use certain senders only may use an approved one too. A running server follows within a second.
+    """
+
+
+by_regulator = click.option("--by-regulator", is_flag=True, help="It is the regulator's decision.")
+alias_id = click.argument("alias_id", metavar="ID", type=click.IntRange(1, (1 << 63) - 1))
+
+
+@alias.command("list")
+@click.option("--account", "account_name", default="", metavar="NAME", help="Only those of this account.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON, with who vouches for each.")
+@options(config, data, database)
+def list_aliases(account_name: str, is_json: bool, config: Path | None, data: str | None, database: str | None) -> None:
+    """List the sender names and how far each is approved."""
+    from chappe.cli.aliases import print_aliases
+
+    print_aliases(alias_settings(config, data, database), account_name, is_json=is_json)
+
+
+@alias.command("approve")
+@alias_id
+@options(by_regulator, config, data, database)
+def approve_alias(
+    alias_id: int, by_regulator: bool, config: Path | None, data: str | None, database: str | None
+) -> None:
+    """Let the account use a sender name."""
+    from chappe.cli.aliases import decide_alias
+    from chappe.core.phonebook import AliasState
+
+    state = AliasState.CONFIRMED_BY_REGULATOR if by_regulator else AliasState.CONFIRMED
+    decide_alias(alias_settings(config, data, database), alias_id, state)
+
+
+@alias.command("block")
+@alias_id
+@options(by_regulator, config, data, database)
+def block_alias(alias_id: int, by_regulator: bool, config: Path | None, data: str | None, database: str | None) -> None:
+    """Refuse a sender name, or take it back."""
+    from chappe.cli.aliases import decide_alias
+    from chappe.core.phonebook import AliasState
+
+    state = AliasState.BLOCKED_BY_REGULATOR if by_regulator else AliasState.BLOCKED
+    decide_alias(alias_settings(config, data, database), alias_id, state)
+
+
+def alias_settings(config: Path | None, data: str | None, database: str | None) -> "Settings":
+    settings = settings_of(config, store_options(data, database), is_quiet=True)
+    refuse_wrong_url(settings)
+    return settings
 
 
 # The client library from the shell

@@ -87,10 +87,14 @@ class Directory:
         rented: dict[int, list[str]] = {}
         for number in stored.rented:
             rented.setdefault(number.account_id, []).append(number.number)
+        approved: dict[int, list[str]] = {}
+        for account_id, sender in stored.approved_senders:
+            approved.setdefault(account_id, []).append(sender)
         self._accounts: dict[int, Account] = {}
         for row in stored.accounts:  # by id, so parents come first
             settings = self._settings[row.id]
             one = account_of(row, settings, sealer, self._accounts.get(settings.parent_id))
+            one = with_senders(one, approved.get(one.id, ()))
             self._accounts[row.id] = with_numbers(one, rented.get(one.id, ()))
         self._carriers = {row.id: carrier_of(row, sealer) for row in stored.carriers}
         self.password_hashes: Mapping[int, str] = {row.id: row.password_hash for row in stored.accounts}
@@ -169,6 +173,12 @@ def account_of(row: AccountRow, settings: AccountSettings, sealer: Sealer, paren
     if parent is not None:
         values |= {name: getattr(parent, name) for name in INHERITED}
     return Account(id=row.id, name=row.name, token=token, **values)
+
+
+def with_senders(one: Account, approved: Iterable[str]) -> Account:
+    """The account with its approved aliases. One without senders may use any already, and goes on to."""
+    senders = tuple(dict.fromkeys((*one.senders, *approved))) if one.senders else ()
+    return one if senders == one.senders else msgspec.structs.replace(one, senders=senders)
 
 
 def with_numbers(one: Account, rented: Iterable[str]) -> Account:

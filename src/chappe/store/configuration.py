@@ -11,11 +11,12 @@ from msgspec import Struct
 from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, insert, literal_column, select, update
 
 from chappe.core.ledger import Kind, entry
+from chappe.core.phonebook import APPROVED
 from chappe.store.database import Batch, Database, Prepared, Transaction, constant
 from chappe.store.group_commit import Verb
 from chappe.store.money import Ledger
 from chappe.store.numbers import NumberRow, Pool
-from chappe.store.schema import account, balance, carrier, disabled_url, revision, route
+from chappe.store.schema import account, alias, balance, carrier, disabled_url, revision, route
 
 
 class AccountRow(Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ class StoredConfiguration(Struct, frozen=True, kw_only=True):
     carriers: tuple[CarrierRow, ...] = ()
     routes: tuple[RouteRow, ...] = ()
     disabled_urls: frozenset[tuple[int, str]] = frozenset()  # (account id, URL) that answered 410 Gone
+    approved_senders: tuple[tuple[int, str], ...] = ()  # (account id, sender) of approved aliases, the oldest first
     rented: tuple[NumberRow, ...] = ()  # numbers that have an owner
     pool: tuple[NumberRow, ...] = ()  # numbers that the gateway file lends; only where they were asked for
 
@@ -95,6 +97,10 @@ class Configuration:
         self._carriers = Prepared(database, select(*carrier.columns).order_by(carrier.c.id))
         self._routes = Prepared(database, select(*route.columns).order_by(route.c.prefix, route.c.service))
         self._disabled = Prepared(database, select(disabled_url.c.account_id, disabled_url.c.url))
+        is_approved = alias.c.state.in_([constant(state.value) for state in sorted(APPROVED)])
+        self._approved = Prepared(
+            database, select(alias.c.account_id, alias.c.sender).where(is_approved).order_by(alias.c.id)
+        )
         new_account = database.insert(account).values(
             name=bindparam("called"),
             password_hash=bindparam("hashed"),
@@ -205,6 +211,7 @@ class Configuration:
                 for row in transaction.rows(self._routes)
             ),
             disabled_urls=frozenset((row[0], row[1]) for row in transaction.rows(self._disabled)),
+            approved_senders=tuple((row[0], row[1]) for row in transaction.rows(self._approved)),
             rented=self.pool.owned(transaction),
             pool=self.pool.of_file(transaction) if with_pool else (),
         )
