@@ -9,15 +9,17 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text as sql
 
 from chappe.core.model import Service, UncertainPolicy
+from chappe.core.numbers import Number
 from chappe.gateway.configuration import Action, Change, apply
 from chappe.gateway.directory import Directory
-from chappe.gateway.gateway_file import PROBLEMS_SHOWN_MAX, GatewayFileError, Known, parse
+from chappe.gateway.gateway_file import PROBLEMS_SHOWN_MAX, GatewayFileError, Known, NumberWish, parse
 from chappe.gateway.secrets import Sealer, key_digest, verify
 from chappe.store.configuration import Configuration, StoredConfiguration
 from chappe.store.database import Database, StoreError
 from chappe.store.figures import Figures, Funds
 from chappe.store.migrate import migrate
 from chappe.store.money import Ledger
+from chappe.store.numbers import Numbers, Pool, Renewal, Rental
 
 KNOWN = Known(
     kinds=frozenset({"simulated", "proovl", "smsfox"}),
@@ -453,3 +455,78 @@ def test_two_that_apply_at_once_leave_one_of_their_files(database: Database) -> 
     assert sorted(one.name for one in stored.accounts) == sorted(names)
     assert [one.is_active for one in stored.accounts].count(True) == 1
     assert stored.revision == 2
+
+
+# Numbers for rent
+
+POOL = """
+[[number]]
+number = "+44 7700 900 002"
+price = "2.00"
+carrier = "fox"
+
+[[number]]
+number = "60600"
+country = "de"
+price = "1.5"
+"""
+
+
+def test_numbers_for_rent_are_read() -> None:
+    """A number tells its country by its first digits, a short code does not."""
+    assert parse(FILE + POOL, file_name="f", known=KNOWN).numbers == (
+        NumberWish(number="447700900002", country="GB", price_micros=2_000_000, carrier="fox"),
+        NumberWish(number="60600", country="DE", price_micros=1_500_000),
+    )
+
+
+@pytest.mark.parametrize(
+    "right, wrong, words",
+    [
+        ('price = "1.5"\n', "", "number '60600': price is missing"),
+        ('"1.5"', '"-1.5"', "number '60600': price must not be negative"),
+        ('"60600"', '"6"', "number '6': number '6' is no number"),
+        ('"60600"', '"447700900002"', "number '447700900002' is taken by the number of line"),
+        ('"60600"', '"447700900001"', "number '447700900001' stands among the numbers of an account"),
+        ('"de"', '"Germany"', "number '60600': country must be a country in two letters"),
+        ('"fox"', '"fax"', "carrier must be a carrier of this file: there is no carrier 'fax'; did you mean 'fox'?"),
+    ],
+)
+def test_a_mistake_in_a_number_is_named(right: str, wrong: str, words: str) -> None:
+    """Each with its line in the file, and the remedy where there is one."""
+    with pytest.raises(GatewayFileError, match=r"^f:\d+: ") as caught:
+        parse(FILE + POOL.replace(right, wrong), file_name="f", known=KNOWN)
+    assert words in str(caught.value)
+
+
+def test_the_pool_follows_the_file(database: Database) -> None:
+    """What the file offers is offered, its changes are told, and what it no longer offers is gone."""
+    added = run(database, FILE + POOL)["number 60600"]
+    assert (added.what, added.action, added.difference) == ("number", Action.ADD, ("price: 1.50", "country: DE"))
+    assert run(database, FILE + POOL) == {}
+    changed = run(database, FILE + POOL.replace('"1.5"', '"1.75"'))["number 60600"]
+    assert (changed.action, changed.difference) == (Action.CHANGE, ("price: 1.50 -> 1.75",))
+    assert run(database, FILE)["number 60600"].action is Action.REMOVE
+    with database.transaction() as transaction:
+        assert Pool(database).offers(transaction, "", 10) == ()
+
+
+def test_a_rented_number_survives_the_file(database: Database) -> None:
+    """Its owner keeps it until its month ends, may send from it, and is found by it; then the pool is empty."""
+    run(database, FILE + POOL)
+    configuration = Configuration(database, Ledger(database))
+    numbers = Numbers(database, Ledger(database), configuration.pool, configuration.raise_revision)
+    with database.transaction() as transaction:
+        [rented] = numbers.rent.run_many(transaction, [Rental(1, "447700900002", 901, NOW_MS)], False)
+    assert isinstance(rented, Number)
+    run(database, FILE)
+    directory = Directory(load(database), SEALER)
+    owner = directory.owner("447700900002")
+    assert owner is not None
+    assert (owner.name, owner.numbers[-1]) == ("alice", "447700900002")
+    with database.transaction() as transaction:
+        [renewed] = numbers.renew.run_many(transaction, [Renewal(rented.expires_ms, 10)], False)
+    assert [one.number for one in renewed.ended] == ["447700900002"]
+    assert Directory(load(database), SEALER).owner("447700900002") is None
+    with database.transaction() as transaction:
+        assert Pool(database).offers(transaction, "", 10) == ()

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.fernet import Fernet
 
@@ -13,6 +14,7 @@ from chappe.store.configuration import AccountRow, CarrierRow, RouteRow, StoredC
 from chappe.store.database import Database
 from chappe.store.engine import Store
 from chappe.store.migrate import migrate
+from chappe.store.numbers import NumberRow
 
 SEALER = Sealer(Fernet.generate_key().decode())
 
@@ -153,3 +155,42 @@ def test_the_holder_follows_the_revision(kind: str, request: pytest.FixtureReque
         store.stop()
 
     asyncio.run(follow())
+
+
+RENTED = NumberRow(number="447700900003", account_id=1, rental_id=901)
+
+
+@pytest.mark.parametrize(
+    "own, ways",
+    [
+        ({}, ("https://alice.example", "", "")),
+        ({"email": "in@alice.example"}, ("", "in@alice.example", "")),
+        ({"url": "https://own.example", "phone": "447700900222"}, ("https://own.example", "", "447700900222")),
+    ],
+)
+def test_a_number_has_ways_of_its_own_or_its_accounts(own: dict[str, str], ways: tuple[str, str, str]) -> None:
+    """What is set for a rented number replaces all that its account has set; a number nobody has leads nowhere."""
+    settings = '{"inbound_url":"https://alice.example","numbers":["447700900001"]}'
+    rented = msgspec.structs.replace(RENTED, **own)
+    stored = StoredConfiguration(accounts=(account_row(1, "alice", settings),), rented=(rented,))
+    directory = Directory(stored, SEALER)
+    forwarding = directory.forwarding("447700900003")
+    assert forwarding is not None
+    assert (forwarding.url, forwarding.email, forwarding.phone) == ways
+    assert forwarding.account is directory.owner("447700900003") is directory.accounts_by_name["alice"]
+    fixed = directory.forwarding("447700900001")
+    assert fixed is not None
+    assert fixed.url == "https://alice.example"
+    assert directory.forwarding("447700900004") is None
+
+
+def test_a_rented_number_is_its_renters_and_may_be_written_from() -> None:
+    """Also where the file has given it to somebody else meanwhile; a renter whose account was ended has it no more."""
+    given = '{"numbers":["447700900003"]}'
+    accounts = (account_row(1, "alice"), account_row(2, "bob", given))
+    directory = Directory(StoredConfiguration(accounts=accounts, rented=(RENTED,)), SEALER)
+    owner = directory.owner("447700900003")
+    assert owner is not None
+    assert (owner.name, owner.numbers) == ("alice", ("447700900003",))
+    ended = (account_row(1, "alice", is_active=False),)
+    assert Directory(StoredConfiguration(accounts=ended, rented=(RENTED,)), SEALER).owner("447700900003") is None

@@ -26,6 +26,7 @@ from chappe.gateway.gateway_file import (
     GatewayFileError,
     Known,
     Lines,
+    NumberWish,
     RouteWish,
     parse,
 )
@@ -33,6 +34,7 @@ from chappe.gateway.secrets import Sealer, hash_password, verify
 from chappe.store.configuration import AccountRow, CarrierRow, Configuration, RouteRow, StoredConfiguration
 from chappe.store.database import Connection, Database, StoreUnavailable, Transaction
 from chappe.store.money import Ledger
+from chappe.store.numbers import NumberRow
 
 TRIES_MAX = 5
 CALLBACK_KEY_BYTES = 20
@@ -48,7 +50,7 @@ class Action(StrEnum):
 class Change(Struct, frozen=True, kw_only=True):
     """One row of the plan. `difference` is for people: what becomes of what, without secrets."""
 
-    what: str  # carrier, route or account
+    what: str  # carrier, route, account or number
     name: str
     action: Action
     difference: tuple[str, ...] = ()
@@ -75,6 +77,7 @@ def plan(stored: StoredConfiguration, wanted: GatewayFile, is_same: IsSame) -> l
             {one.name: one for one in wanted.accounts},
             account_difference(is_same, stored, {one.name for one in own_accounts(stored) if not one.is_active}),
         ),
+        *plan_of("number", stored_numbers(stored), {one.number: one for one in wanted.numbers}, number_difference),
     ]
 
 
@@ -115,6 +118,20 @@ def stored_routes(stored: StoredConfiguration) -> dict[str, RouteWish]:
         for row in stored.routes
     ]
     return {route_name(one): one for one in routes}
+
+
+def stored_numbers(stored: StoredConfiguration) -> dict[str, NumberWish]:
+    """The file's part of the pool, as a file would state it."""
+    names = {row.id: row.name for row in stored.carriers}
+    return {
+        row.number: NumberWish(
+            number=row.number,
+            country=row.country,
+            price_micros=row.price_micros,
+            carrier=names.get(row.carrier_id, ""),
+        )
+        for row in stored.pool
+    }
 
 
 def route_name(route: RouteWish) -> str:
@@ -171,6 +188,18 @@ def route_difference(before: RouteWish | None, wish: RouteWish) -> Iterator[str]
         yield f"carriers: {' '.join(before.carriers)} -> {' '.join(wish.carriers)}"
     if before.price_micros != wish.price_micros:
         yield f"price: {format_micros(before.price_micros, 4)} -> {price}"
+
+
+def number_difference(before: NumberWish | None, wish: NumberWish) -> Iterator[str]:
+    price = format_micros(wish.price_micros)
+    if before is None:
+        yield f"price: {price}"
+    elif before.price_micros != wish.price_micros:
+        yield f"price: {format_micros(before.price_micros)} -> {price}"
+    for name in ("country", "carrier"):
+        old, new = getattr(before, name, ""), getattr(wish, name)
+        if old != new:
+            yield f"{name}: {shown(old)} -> {shown(new)}" if before else f"{name}: {new}"
 
 
 def settings_difference(
@@ -293,7 +322,7 @@ def attempt(
     is_dry_run: bool,
 ) -> list[Change]:
     with connection.transaction(is_reading=True) as transaction:
-        stored = configuration.load(transaction)
+        stored = configuration.load(transaction, with_pool=True)
     check(stored)
     changes = plan(stored, wanted, is_same)
     if is_dry_run or all(one.action is Action.KEEP for one in changes):
@@ -347,6 +376,8 @@ class Writing:
                 self._configuration.end_carrier(transaction, name)
         ids = {row.name: row.id for row in self._configuration.load(transaction).carriers}
         self._configuration.put_routes(transaction, [route_row(one, ids) for one in self._wanted.routes])
+        if any(what == "number" and action is not Action.KEEP for (what, _), action in actions.items()):
+            self._configuration.pool.put_file(transaction, [number_row(one, ids) for one in self._wanted.numbers])
 
     def _put_carrier(self, transaction: Transaction, wish: CarrierWish) -> None:
         settings = carrier_wish_settings(self._carriers.get(wish.name), wish)
@@ -383,4 +414,13 @@ def route_row(wish: RouteWish, carrier_ids: Mapping[str, int]) -> RouteRow:
         service=wish.service.value if wish.service else "",
         carrier_ids=tuple(carrier_ids[name] for name in wish.carriers),
         price_micros=wish.price_micros,
+    )
+
+
+def number_row(wish: NumberWish, carrier_ids: Mapping[str, int]) -> NumberRow:
+    return NumberRow(
+        number=wish.number,
+        country=wish.country,
+        price_micros=wish.price_micros,
+        carrier_id=carrier_ids[wish.carrier] if wish.carrier else 0,
     )

@@ -21,6 +21,7 @@ from chappe.core.routing import PREFIX_MAX
 from chappe.gateway.directory import AccountSettings, CarrierSettings
 from chappe.gateway.secrets import key_digest
 from chappe.sms.numbers import OriginatorKind, parse_msisdn, parse_originator
+from chappe.sms.numbers import country as country_of
 
 SIZE_MAX = 16 * 1024 * 1024  # characters
 ENTRIES_MAX = 100_000  # of each kind
@@ -80,12 +81,22 @@ class RouteWish(Struct, frozen=True, kw_only=True):
     price_micros: int
 
 
+class NumberWish(Struct, frozen=True, kw_only=True):
+    """A number that the file offers for rent; the carrier by name, empty where its messages may come from any."""
+
+    number: str
+    country: str = ""  # ISO 3166-1 alpha-2
+    price_micros: int  # a month
+    carrier: str = ""
+
+
 class GatewayFile(Struct, frozen=True, kw_only=True):
     """Everything that the file wants, and nothing else shall be."""
 
     accounts: tuple[AccountWish, ...] = ()
     carriers: tuple[CarrierWish, ...] = ()
     routes: tuple[RouteWish, ...] = ()
+    numbers: tuple[NumberWish, ...] = ()
 
 
 def parse(text: str, *, file_name: str, known: Known) -> GatewayFile:
@@ -234,6 +245,13 @@ def read_number(value: object) -> str:
     return msisdn
 
 
+def read_land(value: object) -> str:
+    land = read_text(value).upper()
+    if not re.fullmatch("[A-Z]{2}", land):
+        raise ValueError('must be a country in two letters, such as "GB"')
+    return land
+
+
 def read_options(value: object) -> dict[str, str]:
     if not (isinstance(value, dict) and len(value) <= OPTIONS_MAX):
         raise ValueError(f"must be a table of at most {OPTIONS_MAX} texts")
@@ -335,7 +353,13 @@ ROUTE_KEYS = {
     "carriers": Key(list_of(read_text), is_required=True),
     "price": Key(read_positive_money, is_required=True),
 }
-KINDS = ("carrier", "route", "account")
+NUMBER_KEYS = {
+    "number": Key(read_number, is_required=True),
+    "country": Key(read_land),
+    "price": Key(read_positive_money, is_required=True, field="price_micros"),
+    "carrier": Key(read_text),
+}
+KINDS = ("carrier", "route", "account", "number")
 
 SIMULATED = "simulated"  # the one kind of carrier that nobody logs in to
 OTHER_VERSIONS = ("smpp", "voipcom", "smsend", "smscentre")  # kinds of carriers that other versions know
@@ -364,12 +388,13 @@ class Reading:
             self._complain(1, words)
         for name in tables:
             if name not in KINDS:
-                words = f"unknown entry {name!r}: a gateway file has [[carrier]], [[route]] and [[account]]"
+                words = f"unknown entry {name!r}: a gateway file has [[carrier]], [[route]], [[account]] and [[number]]"
                 self._complain(self._lines.of_word(name), words + suggestion(name, KINDS))
         accounts = [self._account(place, table) for place, table in self._entries(tables, "account")]
         carriers = [self._carrier(place, table) for place, table in self._entries(tables, "carrier")]
         names = {table.get("name") for _, table in self._entries(tables, "carrier", is_quiet=True)}
         routes = [self._route(place, table, names) for place, table in self._entries(tables, "route")]
+        offered = [self._number(place, table, names) for place, table in self._entries(tables, "number")]
         self._refuse_doubles("account", [(one.name,) if one else () for one in accounts], "name {!r}")
         self._refuse_doubles("account", [one.settings.numbers if one else () for one in accounts], "number {!r}")
         digests = [one.settings.api_key_digest if one else "" for one in accounts]
@@ -377,12 +402,15 @@ class Reading:
         self._refuse_doubles("carrier", [(one.name,) if one else () for one in carriers], "name {!r}")
         keys = [(f"{one.prefix} {one.service or ''}".strip(),) if one else () for one in routes]
         self._refuse_doubles("route", keys, "prefix and service {!r}")
+        self._refuse_doubles("number", [(one.number,) if one else () for one in offered], "number {!r}")
+        self._refuse_given({number for one in accounts if one for number in one.settings.numbers}, offered)
         if self._problems:
             raise GatewayFileError(self._words())
         return GatewayFile(
             accounts=tuple(one for one in accounts if one),
             carriers=tuple(one for one in carriers if one),
             routes=tuple(one for one in routes if one),
+            numbers=tuple(one for one in offered if one),
         )
 
     def _account(self, place: Place, table: dict[str, Any]) -> AccountWish | None:
@@ -433,9 +461,7 @@ class Reading:
             self._complain_of(place, "carriers", "must name at least one carrier")
         for name in values["carriers"]:
             if name not in carrier_names:
-                near = suggestion(name, [each for each in carrier_names if isinstance(each, str)])
-                remedy = near or "; add it as a [[carrier]]"
-                words = f"must be carriers of this file: there is no carrier {name!r}{remedy}"
+                words = f"must be carriers of this file: {no_carrier(name, carrier_names)}"
                 self._complain_of(place, "carriers", words)
         return RouteWish(
             prefix=values["prefix"],
@@ -443,6 +469,24 @@ class Reading:
             carriers=values["carriers"],
             price_micros=values["price"],
         )
+
+    def _number(self, place: Place, table: dict[str, Any], carrier_names: set[Any]) -> NumberWish | None:
+        values = self._values(place, table, NUMBER_KEYS)
+        if values is None:
+            return None
+        msisdn = parse_msisdn(values["number"])  # a short code says nothing of its country
+        wish = NumberWish(**{"country": (country_of(msisdn) if msisdn else "") or ""} | values)
+        if wish.carrier and wish.carrier not in carrier_names:
+            words = f"must be a carrier of this file: {no_carrier(wish.carrier, carrier_names)}"
+            self._complain_of(place, "carrier", words)
+        return wish
+
+    def _refuse_given(self, given: set[str], offered: Sequence[NumberWish | None]) -> None:
+        """What an account has for good is not for rent."""
+        for index, wish in enumerate(offered):
+            if wish is not None and wish.number in given:
+                words = f"number {wish.number!r} stands among the numbers of an account: remove it there or here"
+                self._complain(self._lines.of_entry("number", index, "number"), f"number: {words}")
 
     def _entries(
         self, tables: Mapping[str, Any], kind: str, *, is_quiet: bool = False
@@ -498,9 +542,14 @@ class Reading:
         return "\n".join(lines[:PROBLEMS_SHOWN_MAX] + more)
 
 
+def no_carrier(name: str, carrier_names: Iterable[object]) -> str:
+    near = suggestion(name, [each for each in carrier_names if isinstance(each, str)])
+    return f"there is no carrier {name!r}{near or '; add it as a [[carrier]]'}"
+
+
 def title_of(kind: str, index: int, table: Mapping[str, Any]) -> str:
     """An entry in words: by its name or prefix, else by its place."""
-    name = table.get("prefix" if kind == "route" else "name")
+    name = table.get({"route": "prefix", "number": "number"}.get(kind, "name"))
     return f"{kind} {name!r}" if isinstance(name, str) and len(name) <= NAME_MAX else f"{kind} number {index + 1}"
 
 
