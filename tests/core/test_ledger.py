@@ -8,10 +8,13 @@ from chappe.core.ledger import (
     AMOUNT_MAX_MICROS,
     TRANSFERS,
     Kind,
+    Move,
     Purse,
     entry,
     format_micros,
     grant,
+    grant_moves,
+    move_entries,
     parse_micros,
     purses_of,
 )
@@ -74,6 +77,34 @@ def test_grants_never_overspend(spendable: dict[int, int], wishes: list[tuple[in
             left[account_id] = left.get(account_id, 0) - amount
     assert spendable == before
     assert all(left[account_id] >= min(0, spendable.get(account_id, 0)) for account_id in left)
+
+
+@given(
+    st.dictionaries(ACCOUNTS, st.integers(-50, 200)),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(-5, 60))),
+)
+def test_moves_make_no_money(spendable: dict[int, int], wishes: list[tuple[int, int, int]]) -> None:
+    """In the order asked, credit moves exactly where it reaches and both have a purse; their sum stays what it was."""
+    moves = [
+        Move(source_id=index, giver_id=giver, taker_id=taker, amount_micros=amount)
+        for index, (giver, taker, amount) in enumerate(wishes)
+    ]
+    left = dict(spendable)
+    for move, is_granted in zip(moves, grant_moves(spendable, moves), strict=True):
+        both_are_there = {move.giver_id, move.taker_id} <= left.keys()
+        assert is_granted == (both_are_there and 0 < move.amount_micros <= left[move.giver_id])
+        if is_granted:
+            left[move.giver_id] -= move.amount_micros
+            left[move.taker_id] += move.amount_micros
+    assert sum(left.values()) == sum(spendable.values())
+    assert all(left[account_id] >= min(0, spendable[account_id]) for account_id in left)
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_move_leaves_nothing_in_transit(is_back: bool) -> None:
+    """Both halves of a move together take from one account what they give to the other, there as well as back."""
+    purses = purses_of(move_entries(Move(source_id=9, giver_id=1, taker_id=2, amount_micros=5, is_back=is_back)))
+    assert purses == {(1, Purse.AVAILABLE): -5, (2, Purse.AVAILABLE): 5, (0, Purse.TRANSIT): 0}
 
 
 def test_a_negative_wish_is_refused() -> None:

@@ -140,6 +140,11 @@ def test_right_books_have_no_findings(database: Database) -> None:
         ("DELETE FROM carrier_reference", "failed messages that no carrier took, whose price was not given back: 2"),
         ("DELETE FROM entry WHERE source_id = 17 AND phase = 'settle'", "neither charged nor given back: 1"),
         ("UPDATE entry SET debit = 'funding' WHERE source_id = 14", "movements of money of no known kind: 2"),
+        ("UPDATE entry SET phase = 'give' WHERE source_id = 11", "movements of credit of no purchase: 1"),
+        (
+            "UPDATE entry SET phase = 'give', credit = 'transit' WHERE source_id = 11",
+            "credit that left one account and did not reach another: 1, the first is 11",
+        ),
     ],
 )
 def test_wrong_books_are_found(database: Database, statement: str, words: str) -> None:

@@ -26,7 +26,7 @@ from chappe.core.model import State
 from chappe.store.database import Database, Prepared, Transaction, constant
 from chappe.store.histories import total
 from chappe.store.messages import IS_WAITING, STATES
-from chappe.store.schema import balance, callback, carrier_reference, entry, message, parked_receipt
+from chappe.store.schema import balance, callback, carrier_reference, entry, message, parked_receipt, purchase
 from chappe.store.sending import IS_SENDING, NOBODY
 
 
@@ -280,7 +280,17 @@ IS_TRANSFER = or_(
         for kind, transfer in TRANSFERS.items()
     )
 )
-IS_OF_MESSAGE = ~or_(entry.c.phase == constant(TRANSFERS[Kind.CREDIT].phase), IS_RENT)
+MOVES = (Kind.GIVE, Kind.TAKE, Kind.GIVE_BACK, Kind.TAKE_BACK)
+IS_MOVE = entry.c.phase.in_([constant(TRANSFERS[kind].phase) for kind in MOVES])
+IS_OF_MESSAGE = ~or_(entry.c.phase == constant(TRANSFERS[Kind.CREDIT].phase), IS_RENT, IS_MOVE)
+
+
+def in_transit() -> Question:
+    """How many purchases left credit on its way, and the first of them."""
+    halves = select(entry.c.source_id).where(IS_MOVE).group_by(entry.c.source_id)
+    stuck = halves.having(flow(Purse.TRANSIT) != constant(0)).subquery()
+    return select(func.count(), func.min(stuck.c.source_id)).select_from(stuck)
+
 
 # What must not exist. A failed message that a carrier had taken keeps its price (a receipt told of the failure); one
 # that no carrier knows gets it back. Two settlements of one message are refused by the key of `entry`.
@@ -307,4 +317,8 @@ QUESTIONS: dict[str, Question] = {
     "movements of money of no message": wrong_entries(
         IS_OF_MESSAGE, not_(exists().where(message.c.id == entry.c.source_id))
     ),
+    "movements of credit of no purchase": wrong_entries(
+        IS_MOVE, not_(exists().where(purchase.c.id == entry.c.source_id))
+    ),
+    "credit that left one account and did not reach another": in_transit(),
 }
