@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chappe.app import App
-from dialects.wrong_requests import FOX, PRO, WORLD, WRONG_REQUESTS, WrongRequest, form, post
+from dialects.wrong_requests import RIGHT_REQUESTS, WORLD, WRONG_REQUESTS, RightRequest, WrongRequest
 from whole import Answer, apply, ask, counts, settings_in, wire
 
 
@@ -51,13 +51,11 @@ def test_a_wrong_request_gets_its_answer_and_leaves_nothing(house: House, wrong:
     assert counts(house.settings) == before
 
 
-@pytest.mark.parametrize("path, fields, start", [("/en/api/", FOX, b"01"), ("/api/send.php", PRO, b"Sent;")])
-def test_what_the_wrong_requests_are_made_from_is_kept(
-    house: House, path: str, fields: dict[str, str | bytes], start: bytes
-) -> None:
+@pytest.mark.parametrize("right", RIGHT_REQUESTS, ids=lambda right: right.dialect)
+def test_what_the_wrong_requests_are_made_from_is_kept(house: House, right: RightRequest) -> None:
     """The right request leaves a message and a charge: the test above would see them."""
     before = counts(house.settings)
-    assert house.ask(wire(post(path, form(fields)))).body.startswith(start)
+    assert house.ask(wire(right.request)).body.startswith(right.start)
     after = counts(house.settings)
     assert after["message"] == before["message"] + 1
     assert after["entry"] > before["entry"]

@@ -3,14 +3,26 @@
 import re
 from collections.abc import Callable
 
-from chappe.core.centre import Call, FetchTime, Instant, Outcome, Refusal, Refused, Submit
-from chappe.core.model import Account, Secret, Submission
+from chappe.core.centre import (
+    Call,
+    FetchTime,
+    FindMessages,
+    Instant,
+    ListMessages,
+    Outcome,
+    Refusal,
+    Refused,
+    Reports,
+    Submit,
+)
+from chappe.core.model import Account, Report, Secret, Submission
 from chappe.core.sessions import Authenticate, OpenAccess, Session
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, Upstream, run
 from chappe.dialects.proovl import PROOVL
 from chappe.dialects.smsfox import SMSFOX
+from chappe.dialects.voipcom import VOIPCOM
 
-DIALECTS: tuple[Dialect, ...] = (SMSFOX, PROOVL)
+DIALECTS: tuple[Dialect, ...] = (SMSFOX, PROOVL, VOIPCOM)
 
 ACCOUNT = Account(id=1, name="alice", senders=("ACME",), numbers=("447700900001",))
 PASSWORD = Secret("correct horse")
@@ -51,6 +63,8 @@ class ScriptedCentre:
             return ACCOUNT if is_known else Refused(Refusal.UNAUTHORISED)
         if isinstance(call, OpenAccess):
             return ACCESS
+        if isinstance(self.outcome, Report) and isinstance(call, FindMessages | ListMessages):
+            return Reports(items=(self.outcome,), total=1)
         return Instant(NOW_MS) if isinstance(call, FetchTime) else self.outcome
 
     @property

@@ -19,6 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "dialects" / "fidelity.md"
 RENEW = "PYTHONPATH=tests .venv/bin/python -m dialects.fidelity"
 
 AS_SENT = "as sent"
+OWN_FORM = "in its own form"
 TARGET = CallbackTarget(url="http://127.0.0.1:9000/callbacks", token=PASSWORD)
 SUBMISSION = Submission(
     recipients=("447700900002", "447700900003"), text="Hello", originator="447700900001", reference="17"
@@ -68,6 +69,7 @@ VALUES: list[tuple[str, dict[str, object]]] = [
     ("recipients", {"recipients": ("447700900002", "447700900003")}),
     ("text", {"text": "Hello & 50% +\r\n€ é 😀"}),
     ("originator", {"originator": "ACME Ltd"}),
+    ("economy with originator", {"originator": "ACME", "service": Service.ECONOMY}),
     ("reference", {"reference": "18"}),
     ("service premium", {"service": Service.PREMIUM}),
     ("service standard", {"service": Service.STANDARD}),
@@ -86,7 +88,7 @@ def submissions(dialect: Dialect) -> Iterator[Heard]:
         verdict = converse(
             dialect, dialect.south.submit(upstream_of(dialect), msgspec.structs.replace(SUBMISSION, **fields)), centre
         )
-        ((field, sent),) = fields.items()
+        field, sent = next(iter(fields.items()))
         if centre.submission is None:
             assert isinstance(verdict, Refused)
             yield Heard(said, f"refused: {verdict.reason}")
@@ -105,9 +107,17 @@ def tickets(dialect: Dialect) -> Iterator[Heard]:
     assert isinstance(verdict, Accepted)
     arrived = verdict.tickets
     assert [ticket.recipient for ticket in arrived] == list(SUBMISSION.recipients)
-    own = {SUBMISSION.reference: "the sender's own"}.get(arrived[0].reference, "")
+    own = {SUBMISSION.reference: "the sender's own"}.get(arrived[0].reference, OWN_FORM)
     yield heard("ticket reference", "9001", arrived[0].reference, own)
     yield heard("ticket segments", 3, arrived[0].segments, "counted by the sender" if arrived[0].segments == 1 else "")
+
+
+def printed(dialect: Dialect, message_id: int) -> str:
+    """An id of ours as the dialect's answers to a submission have it."""
+    sent = tuple(Ticket(recipient=recipient, reference=str(message_id)) for recipient in SUBMISSION.recipients)
+    verdict = submit(dialect, Accepted(sent))
+    assert isinstance(verdict, Accepted)
+    return verdict.tickets[0].reference
 
 
 def refusals(dialect: Dialect) -> Iterator[Heard]:
@@ -145,10 +155,11 @@ def queries(dialect: Dialect) -> Iterator[Heard]:
     if dialect.south.query is None:
         yield Heard("query", "not offered")
         return
+    asked = printed(dialect, REPORT.id)
     for state in State:
         centre = ScriptedCentre(msgspec.structs.replace(REPORT, state=state))
         report = converse(
-            dialect, dialect.south.query(upstream_of(dialect), "9001", "447700900001", REPORT.recipient), centre
+            dialect, dialect.south.query(upstream_of(dialect), asked, "447700900001", REPORT.recipient), centre
         )
         assert isinstance(report, Report)
         yield heard(f"query {state}", state, report.state)
@@ -174,7 +185,8 @@ def inbound_messages(dialect: Dialect) -> Iterator[Heard]:
     inbound = dialect.south.inbound(upstream_of(dialect), dialect.north.inbound(TARGET, INBOUND))
     assert inbound is not None
     for field in ("reference", "originator", "recipient", "text"):
-        yield heard(f"inbound {field}", getattr(INBOUND, field), getattr(inbound, field))
+        own = OWN_FORM if field == "reference" else ""
+        yield heard(f"inbound {field}", getattr(INBOUND, field), getattr(inbound, field), own)
 
 
 # The page

@@ -10,6 +10,8 @@ from chappe.core.centre import (
     Balance,
     Call,
     FetchBalance,
+    FetchTime,
+    Instant,
     Outcome,
     Refusal,
     Refused,
@@ -19,8 +21,8 @@ from chappe.core.centre import (
 from chappe.core.model import Account, Submission
 from chappe.core.sessions import Authenticate
 from chappe.sms.segments import count
-from dialects.centres import DIALECTS, answer_north
-from dialects.wrong_requests import FOX, PRO, WORLD, WRONG_REQUESTS, WrongRequest, form, post
+from dialects.centres import DIALECTS, NOW_MS, answer_north
+from dialects.wrong_requests import RIGHT_REQUESTS, WORLD, WRONG_REQUESTS, RightRequest, WrongRequest
 
 HOUSE = tomllib.loads(WORLD)
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
@@ -41,6 +43,8 @@ def small_centre(call: Call) -> Outcome:
             return ACCOUNTS[name] if is_known else Refused(Refusal.UNAUTHORISED)
         case Submit(account, submission):
             return judge(account, submission)
+        case FetchTime():
+            return Instant(NOW_MS)
         case FetchBalance(account):
             return Balance(amount_micros=BALANCES_CENTS[account.name] * 10_000)
     return Refused(Refusal.NOT_FOUND)
@@ -50,7 +54,7 @@ def judge(account: Account, submission: Submission) -> Outcome:
     segments = count(submission.text, submission.counting)
     if not all(re.fullmatch(r"\+?[0-9]{7,15}", recipient) for recipient in submission.recipients):
         return Refused(Refusal.BAD_RECIPIENT)
-    if submission.originator not in account.senders + account.numbers:
+    if submission.originator and submission.originator not in account.senders + account.numbers:
         return Refused(Refusal.BAD_ORIGINATOR)
     if segments is None:
         return Refused(Refusal.TEXT_TOO_LONG)
@@ -63,16 +67,11 @@ def judge(account: Account, submission: Submission) -> Outcome:
 
 @pytest.mark.parametrize("wrong", WRONG_REQUESTS, ids=lambda wrong: f"{wrong.dialect}: {wrong.name}")
 def test_a_wrong_request_is_answered_in_the_words_of_its_dialect(wrong: WrongRequest) -> None:
-    """Each wrong request gets exactly its answer: status 200, and the code or the line that tells what is wrong."""
+    """Each wrong request gets exactly its answer: the status, and the words that tell what is wrong."""
     assert answer_north(BY_NAME[wrong.dialect], wrong.request, small_centre) == wrong.response
 
 
-@pytest.mark.parametrize(
-    "dialect, path, fields, body",
-    [("smsfox", "/en/api/", FOX, b"01"), ("proovl", "/api/send.php", PRO, b"Sent;9001;1")],
-)
-def test_what_the_wrong_requests_are_made_from_is_right(
-    dialect: str, path: str, fields: dict[str, str | bytes], body: bytes
-) -> None:
+@pytest.mark.parametrize("right", RIGHT_REQUESTS, ids=lambda right: right.dialect)
+def test_what_the_wrong_requests_are_made_from_is_right(right: RightRequest) -> None:
     """Each wrong request is wrong by its own fault alone: the fields it was made from are accepted."""
-    assert answer_north(BY_NAME[dialect], post(path, form(fields)), small_centre).body == body
+    assert answer_north(BY_NAME[right.dialect], right.request, small_centre).body.startswith(right.start)

@@ -4,10 +4,11 @@ The rows hold for the whole gateway, set up as in WORLD (the form of a gateway f
 several ways, its name says so, and the answer shows which check comes first.
 """
 
+from base64 import b64encode
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
-from chappe.dialects.base import FORM_HEADERS, Headers, HttpRequest, HttpResponse, plain
+from chappe.dialects.base import FORM_HEADERS, Headers, HttpRequest, HttpResponse, json_response, plain
 
 WORLD = """
 [[carrier]]
@@ -213,8 +214,135 @@ PROOVL_ROWS: list[tuple[str, str, HttpRequest]] = [
     ("Error;Authorization error", "balance: a wrong token", ask("/api/balance.php", user="alice", token="wrong")),
 ]
 
+# voip-communications: an error, or the entry of each number; what is wrong, and the request
+
+VOIP: Fields = {"from": "447700900001", "to": "447700900002", "msg": "Hello"}
+ALICE, BROKE = "alice:correct horse", "broke:battery staple"
+VOIP_ROOT = "/api-v2/index.php/"
+
+
+def basic(credentials: str) -> tuple[bytes, bytes]:
+    return b"authorization", b"Basic " + b64encode(credentials.encode())
+
+
+def voip(credentials: str = ALICE, more: str = "", **changed: str | bytes) -> HttpRequest:
+    fields = VOIP | {name.rstrip("_"): value for name, value in changed.items()}
+    return post(VOIP_ROOT + "sms/send", form(fields, more), (*FORM_HEADERS, basic(credentials)))
+
+
+def voip_method(path: str, method: str = "POST", credentials: str = ALICE, **fields: str | bytes) -> HttpRequest:
+    return post(VOIP_ROOT + path, form(fields), (*FORM_HEADERS, basic(credentials)), method)
+
+
+def voip_error(text: str, status: int = 200) -> HttpResponse:
+    return json_response({"error": True, "error_message": text}, status)
+
+
+def voip_log(code: int, text: str, *, to: str = "447700900002", country: str = "GB", **changed: str) -> HttpResponse:
+    said = {"from": "447700900001", "msg": "Hello", "type": "2WAYSMS"} | {
+        name.rstrip("_"): value for name, value in changed.items()
+    }
+    entry = {
+        "code": code,
+        "code_desc": text,
+        "from": said["from"],
+        "to": to,
+        "country": country,
+        "msg": said["msg"],
+        "delivery_date": "",
+        "sale": 0.0,
+        "type": said["type"],
+        "status": "FAILED",
+        "smsid": "",
+    }
+    return json_response({"send_log": [entry]})
+
+
+VOIP_UNAUTHORISED = json_response(
+    {"error": True, "error_message": "Invalid API credentials"},
+    401,
+    ((b"www-authenticate", b'Basic realm="api-v2", charset="UTF-8"'),),
+)
+VOIP_INVALID = voip_error("Invalid request")
+VOIP_NOT_FOUND = voip_error("Message not found")
+ITALY = {"to": "390612345678", "country": "IT"}
+
+VOIPCOM_ROWS: list[tuple[HttpResponse, str, HttpRequest]] = [
+    (VOIP_UNAUTHORISED, "nothing at all", post(VOIP_ROOT + "sms/send", b"")),
+    (VOIP_UNAUTHORISED, "a login in the fields", post(VOIP_ROOT + "sms/send", form(VOIP | FOX))),
+    (VOIP_UNAUTHORISED, "an unknown account", voip("nobody:correct horse")),
+    (VOIP_UNAUTHORISED, "a wrong password", voip("alice:wrong horse")),
+    (VOIP_UNAUTHORISED, "a password with a colon behind it", voip(ALICE + ":")),
+    (VOIP_UNAUTHORISED, "no password", voip("alice:")),
+    (VOIP_UNAUTHORISED, "a name alone", voip("alice")),
+    (VOIP_UNAUTHORISED, "no name", voip(":correct horse")),
+    (VOIP_UNAUTHORISED, "wrong in every way", voip("nobody:", to="x", msg="", from_="\0")),
+    (VOIP_INVALID, "the method PUT", post(VOIP_ROOT + "sms/send", form(VOIP), (basic(ALICE),), "PUT")),
+    (VOIP_INVALID, "the method DELETE", post(VOIP_ROOT + "sms/send", form(VOIP), (basic(ALICE),), "DELETE")),
+    (voip_error("Invalid request", 404), "a method that does not exist", voip_method("sms/sent")),
+    (voip_error("Invalid request", 404), "the phone app's login", voip_method("cms/login", username="alice")),
+    (voip_error("Invalid request", 404), "the root alone", voip_method("")),
+    (voip_error("Invalid number"), "no number", voip(to="")),
+    (voip_error("Invalid number"), "nothing between the separators", voip(to=" , , ")),
+    (voip_error("Invalid number"), "a number, then none: the last counts", voip(more="&to=")),
+    (voip_error("Too many numbers"), "10,001 numbers", voip(to=numbers(10_001))),
+    (VOIP_INVALID, "100,000 numbers", voip(to=numbers(100_000))),
+    (VOIP_INVALID, "a body of 9 MiB", voip(msg="a" * (9 << 20))),
+    (VOIP_INVALID, "a date that is none", voip(delivery_date="whenever")),
+    (VOIP_INVALID, "a date of 10,000 characters", voip(delivery_date="now " * 2_500)),
+    (voip_error("Invalid number"), "a date that is none, to nobody", voip(delivery_date="whenever", to="")),
+    (voip_log(406, "Empty message", msg=""), "no text", voip(msg="")),
+    (voip_log(406, "Empty message", msg=""), "a text, then an empty one: the last counts", voip(more="&msg=")),
+    (voip_log(400, "Invalid number", to="12", country=""), "a number of two digits", voip(to="12")),
+    (voip_log(400, "Invalid number", to="nobody", country=""), "a number of letters", voip(to="nobody")),
+    (voip_log(400, "Message too long", msg="a" * 40_000), "more than 255 pieces", voip(msg="a" * 40_000)),
+    (voip_log(403, "Sender not allowed", from_="BANK"), "a sender that is not the account's", voip(from_="BANK")),
+    (
+        voip_log(403, "Sender not allowed", from_="447700900003"),
+        "a number of another account as sender",
+        voip(from_="447700900003"),
+    ),
+    (voip_log(400, "Destination not available", **ITALY), "a country without a route", voip(to="390612345678")),
+    (voip_log(402, "Insufficient balance", from_="447700900003"), "no money", voip(BROKE, from_="447700900003")),
+    (
+        voip_log(402, "Insufficient balance", from_="ACME", type="BULKSMS"),
+        "no money, in the bulk class",
+        voip(BROKE, from_=""),
+    ),
+    (VOIP_UNAUTHORISED, "summary: a wrong password", voip_method("sms/summary", credentials="alice:wrong")),
+    (VOIP_UNAUTHORISED, "chat: no password", voip_method("sms/chat", credentials="alice:")),
+    (voip_error("Invalid number"), "chat: with nobody", voip_method("sms/chat", internal="447700900001")),
+    (voip_error("Invalid number"), "chat: with a name", voip_method("sms/chat", external="ACME")),
+    (VOIP_INVALID, "delete: no id", voip_method("sms/delete")),
+    (VOIP_INVALID, "delete: 101 ids", voip_method("sms/delete", smsid=",".join(["1"] * 101))),
+    (VOIP_NOT_FOUND, "delete: an id that is not ours", voip_method("sms/delete", smsid="9001")),
+    (VOIP_NOT_FOUND, "delete: an unknown id", voip_method("sms/delete", smsid="900165920080000000000009001")),
+    (VOIP_NOT_FOUND, "delete: an id beyond 63 bits", voip_method("sms/delete", smsid="0000ffffffff000009999999999")),
+    (VOIP_NOT_FOUND, "delete: 1,000 digits", voip_method("sms/delete", smsid="9" * 1000)),
+    (VOIP_NOT_FOUND, "DELETE: an unknown id", voip_method("sms/scheduled", "DELETE", smsid="x")),
+]
+
+ROWS: dict[str, list[tuple[HttpResponse, str, HttpRequest]]] = {
+    "smsfox": [(plain(code), name, request) for code, name, request in SMSFOX_ROWS],
+    "proovl": [(plain(line), name, request) for line, name, request in PROOVL_ROWS],
+    "voipcom": VOIPCOM_ROWS,
+}
+
 WRONG_REQUESTS: list[WrongRequest] = [
-    WrongRequest(dialect, name, request, plain(body))
-    for dialect, rows in (("smsfox", SMSFOX_ROWS), ("proovl", PROOVL_ROWS))
-    for body, name, request in rows
+    WrongRequest(dialect, name, request, response) for dialect, rows in ROWS.items() for response, name, request in rows
+]
+
+
+class RightRequest(NamedTuple):
+    """What the wrong ones of a dialect are made from, and how its answer begins."""
+
+    dialect: str
+    request: HttpRequest
+    start: bytes
+
+
+RIGHT_REQUESTS: list[RightRequest] = [
+    RightRequest("smsfox", post("/en/api/", form(FOX)), b"01"),
+    RightRequest("proovl", post("/api/send.php", form(PRO)), b"Sent;"),
+    RightRequest("voipcom", voip(), b'{"send_log":[{"code":200,"code_desc":"",'),
 ]

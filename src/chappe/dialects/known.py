@@ -9,13 +9,14 @@ from importlib.metadata import entry_points
 from chappe.dialects.base import Dialect
 from chappe.dialects.proovl import PROOVL
 from chappe.dialects.smsfox import SMSFOX
+from chappe.dialects.voipcom import VOIPCOM
 
 GROUP = "chappe.dialects"
 
 
 def known_dialects() -> tuple[Dialect, ...]:
     """Ours first, then those of other packages."""
-    dialects = [SMSFOX, PROOVL]
+    dialects = [SMSFOX, PROOVL, VOIPCOM]
     for point in entry_points(group=GROUP):
         dialect = point.load()
         if all(dialect.name != one.name for one in dialects):
