@@ -4,6 +4,7 @@ Figures such as 4.4 are paragraphs of docs/dialects/smsend.md. Rows marked [R] a
 nobody knows better yet, so they stand here, to be changed in one place.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,7 +16,6 @@ from chappe.dialects.base import Words
 ROOT = "/API/v1.0/REST/"  # 4.1
 BODY_MAX = 4 << 20  # bytes [P]: 10,000 recipients with variables of their own
 RECIPIENTS_MAX = 10_000  # in one call: 4.4
-TIMEZONE = "Europe/Rome"  # where an account has none of its own: 4.4.1 [P]
 RETRY_AFTER_S = 5  # what we ask for when we cannot take more [P]
 
 # What proves who is asking: 4.2
@@ -85,3 +85,68 @@ STATES = Words(  # 4.7
         "DEMO": (State.DELIVERED,),
     }
 )
+REASON_WORDS: Mapping[str, str] = {  # of a rejected message: 4.7
+    Refusal.BLOCKED: "BLACKLISTED",
+    Refusal.BAD_RECIPIENT: "INVALIDDST",
+    Refusal.NO_ROUTE: "UNKNPFX",
+    Refusal.FORBIDDEN: "INVALIDCONTENTS",
+    Refusal.THROTTLED: "TOOM4USER",
+}
+UNDATED = frozenset(State) - {State.DELIVERED}  # states without a delivery date: 4.7
+UNREPORTED = frozenset({State.QUEUED, State.SENDING, State.SCHEDULED, State.SENT})  # nobody is called about them [P]
+HISTORY_STATES: Mapping[State, int] = {  # `status` in `rcptHistory`: 2 waiting, 4 well, 9 failed, 10 too late: 4.9
+    State.SCHEDULED: 2,
+    State.QUEUED: 2,
+    State.SENDING: 2,
+    State.SENT: 2,
+    State.DELIVERED: 4,
+    State.UNDELIVERABLE: 9,
+    State.REJECTED: 9,
+    State.CANCELLED: 9,
+    State.UNKNOWN: 9,
+    State.EXPIRED: 10,
+}
+NOW = ("", "now")  # what `to` says for "until now": 4.3
+
+# Sending: 4.4
+
+ENCODINGS = ("gsm", "ucs2")  # the first where none is named
+TEXTS_MAX: Mapping[tuple[bool, bool], int] = {  # (low quality, needs ucs2) -> characters
+    (False, False): 1_000,
+    (False, True): 450,
+    (True, False): 160,
+    (True, True): 70,  # [P]
+}
+FRAGMENTS = 7  # where no other number is asked for
+VALIDITY_MAX_MIN = 60 * 24 * 30  # [P]; the gateway keeps nothing for longer than it does
+VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]{1,64})\}")  # 4.5
+SHORT_LINK = re.compile("%SHORT_LINK%")
+RICH_LINK = re.compile("%RICHURL_+%")  # underscores as padding
+DIRECT_URL, RECIPIENT_URL = "DIRECT_URL", "RECIPIENT"
+CREDITS_MAX = (1 << 31) - 1  # what a typed client can hold: 4.6
+
+# `status`: 4.8
+
+SALES_NAMES: Mapping[Service, str] = {Service.PREMIUM: "N", Service.STANDARD: "L", Service.ECONOMY: "LL"}
+CODES: Mapping[str, str] = {"N": "GP", "L": "GS", "LL": "SI"}  # what they are without aliases [R]
+FURTHER_TYPES = ("EE", "AD")  # foreign, advertising: we sell neither apart, but a client misses them
+
+# Received messages: 4.13
+
+INBOUND_MAX = 100  # of `newsrsmsmessage` and by id
+FRENCH = "33"  # whose accounts have `mosmshistory`
+STOP = "STOP"
+REPLIES = (STOP, "CONTACT", "OTHER")  # its types; the last is whatever is none of the others
+REPLIES_MAX = 1_000  # the newest of a span, which are sorted by type [P]
+
+# Pushes: 4.14
+
+PUSH_METHOD = "POST"
+PUSH_TIMEZONE = "Europe/Rome"  # in which a provider writes times to us [R]; the carrier option `timezone` overrides
+
+# As a carrier
+
+HOST = "https://app.gateway.smsend.it"  # 4.1
+SOUTH_TIMEZONE = "UTC"  # in which we write times to a provider, and say so
+LOGIN_STYLES = ("query", "basic")  # 4.2
+LOGIN_STYLE = "query"  # the documented one; the carrier option `login_style` overrides

@@ -8,7 +8,7 @@ import re
 from chappe.core.centre import Refusal, Refused
 from chappe.core.model import Account
 from chappe.dialects.base import HttpRequest, HttpResponse, NorthFlow, text_of, urlencoded_fields
-from chappe.dialects.smsend import belongings, sessions
+from chappe.dialects.smsend import belongings, orders, received, sending, sessions, status
 from chappe.dialects.smsend.asking import Asked, Route, read_json, refuse, tell, unquoted
 from chappe.dialects.smsend.facts import KEYS_HIDDEN, ROOT
 
@@ -22,6 +22,22 @@ ROUTES = (
     Route("GET", "dashboard", sessions.show_dashboard, hides_keys=True),
     Route("POST", "pwdreset", sessions.reset_password),
     Route("GET", "pwdreset", sessions.reset_password),
+    Route("GET", "status", status.show_status),
+    Route("POST", "sms", sending.send, body=dict),
+    Route("POST", "paramsms", sending.send_with_variables, body=dict),
+    Route("POST", "smstogroups", sending.send_to_groups, body=dict),
+    Route("GET", "sms/{order_id}", orders.show),
+    Route("DELETE", "sms/{order_id}", orders.delete),
+    Route("DELETE", "sms/bulk", orders.delete_all),
+    Route("GET", "smshistory", orders.list_orders),
+    Route("GET", "rcptHistory", orders.list_messages),
+    Route("GET", "smsrich/statistics", orders.show_statistics),
+    Route("GET", "newsrsmsmessage", received.take),
+    Route("GET", "newsrsmsmessage/{sim}", received.take),
+    Route("GET", "srsmshistory", received.list_span),
+    Route("GET", "srsmshistory/{sim}", received.list_span),
+    Route("GET", "srsmshistory/{sim}/{id_message}", received.list_after),
+    Route("GET", "mosmshistory", received.list_replies),
     *belongings.ROUTES,
 )
 
