@@ -80,16 +80,19 @@ def write_inbound(target: CallbackTarget, inbound: Inbound) -> HttpRequest:
 
 
 def call(target: CallbackTarget, members: Mapping[str, object], controlled: tuple[str, ...]) -> HttpRequest:
-    """A POST with these members and those of the address; ours win where both have a name."""
+    """A POST with these members and those of the address; ours win where both have a name. The secret stands nowhere in
+    it, not in the address either: ours."""
     origin, path, query = target_of(target.url)
     given = urlencoded_fields(query)
     wanted = read_fields(given, WINDOWS_1251)
     values = {name.encode(): str(value).encode(wanted.codec, "replace") for name, value in members.items()}
+    secrets = {kind: given[kind.encode()] for kind in HASHES if given.get(kind.encode())}
+    if secrets:
+        given |= {
+            kind.encode(): control_value(kind, values, controlled, secret).encode() for kind, secret in secrets.items()
+        }
+        query = form_of(given)
     passed = {name: value for name, value in given.items() if name not in values}
-    for kind in HASHES:
-        secret = passed.get(kind.encode())
-        if secret:
-            passed[kind.encode()] = control_value(kind, values, controlled, secret).encode()
     headers, body = write_body(wanted.fmt, wanted.charset, members, values | passed)
     return HttpRequest(method="POST", origin=origin, path=path, query=query, headers=headers, body=body)
 
@@ -102,7 +105,7 @@ def write_body(
 ) -> tuple[tuple[tuple[bytes, bytes], ...], bytes]:
     """A form; or with `fmt` 2 and 3 XML and JSON, whose shape is ours (5). Text is as it was when it was hashed."""
     if fmt not in (formats.XML, formats.JSON):
-        return FORM_HEADERS, b"&".join(quoted(name) + b"=" + quoted(value) for name, value in values.items())
+        return FORM_HEADERS, form_of(values)
     texts = {
         name.decode(charset.codec, "replace"): value.decode(charset.codec, "replace") for name, value in values.items()
     }
@@ -110,6 +113,10 @@ def write_body(
     body = formats.xml_text("result", typed) if fmt == formats.XML else formats.json_text(typed)
     response = formats.respond(fmt, charset, body)
     return response.headers, response.body
+
+
+def form_of(values: Mapping[bytes, bytes]) -> bytes:
+    return b"&".join(quoted(name) + b"=" + quoted(value) for name, value in values.items())
 
 
 def quoted(octets: bytes) -> bytes:

@@ -5,6 +5,7 @@ sent as SMS.
 """
 
 import re
+from bisect import bisect_right
 from datetime import tzinfo
 
 from msgspec import Struct
@@ -53,15 +54,13 @@ from chappe.dialects.smscentre.facts import (
 )
 from chappe.dialects.smscentre.fields import Asked
 from chappe.dialects.smscentre.times import read_moment, read_validity_s, zone_of
-from chappe.sms.alphabets import choose
-from chappe.sms.segments import STANDARD, cut
+from chappe.sms.segments import SEGMENTS_MAX, STANDARD, count
 from chappe.sms.translit import LOOK_ALIKE, PHONETIC, transliterate
 
 SEND, PRICE, SEND_AND_PRICE, SEND_AND_BALANCE = range(4)  # cost: 2.1
 TABLES = {"": None, "0": None, "1": PHONETIC, "2": LOOK_ALIKE}  # translit: 2.1
 HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 DECIMAL_HOURS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3})?")
-FIRST_PART_MAX = 160  # characters, at the most
 WHOLE = re.compile(r"[0-9]{1,4}")
 
 MEMBERS = {  # by cost, in the order of the numbers and of JSON: 2.4
@@ -270,24 +269,14 @@ def read_binary(asked: Asked, text: str) -> str | None:
 
 
 def shorten(text: str, parts_max: int) -> str:
-    """The text cut to so many parts; 0 stands for as many as it takes."""
+    """As much of the text as so many parts hold; 0 stands for as many as it takes."""
     if not parts_max:
         return text
-    alphabet = choose(text)
-    segments = cut(text, alphabet, reference=0)
-    if len(segments) <= parts_max:
-        return text
-    if parts_max == 1:
-        return first_part(text)
-    return "".join(segment.text for segment in segments[:parts_max])
 
+    def parts(length: int) -> int:  # never fewer for a longer beginning
+        return count(text[:length], STANDARD) or SEGMENTS_MAX + 1
 
-def first_part(text: str) -> str:
-    """As much as one part without a header holds."""
-    end = min(len(text), FIRST_PART_MAX)
-    while len(cut(text[:end], choose(text[:end]), reference=0)) > 1:
-        end -= 1
-    return text[:end]
+    return text[: bisect_right(range(len(text) + 1), parts_max, key=parts) - 1]
 
 
 def originator_of(asked: Asked, account: Account) -> str:

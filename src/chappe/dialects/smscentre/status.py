@@ -138,10 +138,11 @@ def line(fmt: int, account: Account, pair: Pair, report: Report | None, level: i
     if report is not None:
         shown["check_time"] = values["last_date"]
         shown |= {"err": values["err"]} if values["err"] else {}
-        shown |= {name: values[name] for name in NUMBERS[level][len(SHORT_NUMBERS) :]}
+        shown |= {DATES.get(name, name): values[DATES.get(name, name)] for name in NUMBERS[level][len(SHORT_NUMBERS) :]}
     return formats.line_of(shown | named)
 
 
+DATES = {"send_timestamp": "send_date"}  # what a line of words tells in place of a number: ours
 MISSING: Mapping[str, object] = {"status": NOT_FOUND, "last_timestamp": 0, "err": 0}
 
 
