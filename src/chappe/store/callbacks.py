@@ -187,8 +187,12 @@ class Callbacks:
             transaction.run(self._insert, [row_of(one, 0, now_ms, 0) for one in drafts])
 
     def write(self, transaction: Transaction, drafts: Sequence[CallbackDraft], now_ms: int) -> list[DueCallback]:
-        """Write callbacks, claimed by this node for their first attempt."""
+        """Write callbacks, claimed by this node for their first attempt; a process that is no node leaves that to
+        whichever looks next."""
         if not drafts:
+            return []
+        if not self._node.id:
+            transaction.run(self._insert, [row_of(one, 0, now_ms, 0) for one in drafts])
             return []
         again_ms = now_ms + FIRST_RETRY_S * 1000
         transaction.run(self._insert, [row_of(one, self._node.id, again_ms, 1) for one in drafts])

@@ -12,12 +12,14 @@ from typing import TypeVar
 
 from chappe.core.model import Message
 from chappe.store.aliases import AliasBook
+from chappe.store.blocks import BlockList
 from chappe.store.callbacks import CallbackClaim, CallbackResult, Callbacks, DisabledUrl, DueCallback, Plan
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreBroken, StoreUnavailable, Transaction
 from chappe.store.figures import Figures
 from chappe.store.group_commit import GroupCommit, Verb
 from chappe.store.histories import Histories
+from chappe.store.inbox import Inbox
 from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages, Recall
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
@@ -54,6 +56,8 @@ class Store:
         self.aliases = AliasBook(database, self.configuration)
         self.pins = Pins(database)
         self._callbacks = Callbacks(database, self.node)
+        self.blocks = BlockList(database)
+        self.inbox = Inbox(database, self._callbacks, self.blocks)
         self._receipts = Receipts(database, self.ledger, self._callbacks)
         self._messages = Messages(database, self.ledger, self._callbacks)
         self.histories = Histories(database)
