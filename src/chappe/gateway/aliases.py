@@ -27,8 +27,8 @@ class AliasDesk:
     def answers(self) -> Answers:
         return {
             PutAlias: lambda call, _dialect, _network: self.put(call),
-            FetchAlias: lambda call, _dialect, _network: self.fetch(call),
-            ListAliases: lambda call, _dialect, _network: self.list(call),
+            FetchAlias: lambda call, _dialect, _network: self.alias(call),
+            ListAliases: lambda call, _dialect, _network: self.aliases(call),
             DeleteAlias: lambda call, _dialect, _network: self.delete(call),
         }
 
@@ -49,7 +49,7 @@ class AliasDesk:
             return Refused(kept, f"at most {ALIASES_MAX} aliases")
         return Created((kept,))
 
-    async def fetch(self, call: FetchAlias) -> Alias | Refused:
+    async def alias(self, call: FetchAlias) -> Alias | Refused:
         if not are_ids(call.alias_id):
             return NOT_THERE
         found = await self._store.read(
@@ -57,7 +57,7 @@ class AliasDesk:
         )
         return found or NOT_THERE
 
-    async def list(self, call: ListAliases) -> Aliases:
+    async def aliases(self, call: ListAliases) -> Aliases:
         offset, count_max = page_of(call.offset, call.count_max)
         return await self._store.read(
             lambda transaction: self._store.aliases.page(
