@@ -33,6 +33,8 @@ from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
 from chappe.gateway.front import Front
 from chappe.gateway.metrics import Metrics
+from chappe.gateway.number_stock import NumberStock, Wholesaler
+from chappe.gateway.numbers import NumberDesk
 from chappe.gateway.passwords import PasswordDesk
 from chappe.gateway.phonebook import PhonebookDesk
 from chappe.gateway.pins import PinDesk
@@ -65,6 +67,8 @@ FOLLOW_S = 0.5  # how soon a running gateway follows `chappe apply`
 CALLBACKS_S = 1.0
 DOUBTS_S = 1.0
 EXPIRE_S = 5.0
+NUMBERS_S = 60.0
+STOCK_S = 300.0
 EXPIRE_MAX = 5_000  # each time: a thousand a second
 PINS_S = 60.0
 # Shares of the time that shutdown has: answer what was asked, hear what was sent, call back what is due.
@@ -172,6 +176,15 @@ class App:
             ids=self._ids,
         )
         self._pins = PinDesk(store=store, submit=intake.submit, sealer=self._sealer, clock=clock, ids=self._ids)
+        self._numbers = NumberDesk(
+            store=store,
+            directory=lambda: self._directory.current,
+            wholesaler=self._wholesaler,
+            follow=self._follow,
+            clock=clock,
+            ids=self._ids,
+        )
+        self._stock = NumberStock(store, lambda: self._directory.current, self._wholesaler)
         front = Front(
             accounts.answers,
             self._sessions.answers,
@@ -182,6 +195,7 @@ class App:
             PhonebookDesk(store, clock, self._ids).answers,
             AliasDesk(store, clock, self._ids).answers,
             self._pins.answers,
+            self._numbers.answers,
         )
         metrics = Metrics(store, feed, lambda: self._fleet.dispatchers, self._callbacks)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
@@ -215,6 +229,12 @@ class App:
             return SimulatedCarrier(emit, self._random_bits)
         return HttpCarrier(carrier, self._dialects[carrier.kind].south, self._send)
 
+    def _wholesaler(self, carrier: Carrier) -> Wholesaler | None:
+        """How a carrier lends us numbers, where it is asked to."""
+        dialect = self._dialects.get(carrier.kind)
+        lends = dialect is not None and dialect.south.numbers is not None and carrier.options.get("numbers") == "on"
+        return HttpCarrier(carrier, dialect.south, self._send) if dialect and lends and carrier.is_active else None
+
     async def _follow(self) -> None:
         """Look at the configuration; where it changed, the dispatchers change with it."""
         if await self._directory.refresh(self._store):
@@ -227,6 +247,8 @@ class App:
             ("doubts", DOUBTS_S, self._fleet.settle_doubts_once),
             ("expiry", EXPIRE_S, self._expire),
             ("lease", RENEW_S, self._renew),
+            ("numbers", NUMBERS_S, self._numbers.renew_once),
+            ("stock", STOCK_S, self._stock.run_once),
             ("pins", PINS_S, self._pins.sweep_once),
             ("sessions", WRITTEN_S, self._sessions.run_once),
         )

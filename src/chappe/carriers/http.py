@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from chappe.core.centre import Balance, Cancelled, Refusal, Refused, Uncertain, Verdict
+from chappe.core.centre import Balance, Cancelled, Done, Refusal, Refused, Uncertain, Verdict
 from chappe.core.model import Carrier, Report, Submission
+from chappe.core.numbers import Numbers
 from chappe.dialects.base import Flow, HttpRequest, Reply, South, Upstream, run_async, upstream_of
 
 Found = TypeVar("Found")
@@ -43,6 +44,28 @@ class HttpCarrier:
     async def balance(self) -> Balance | Refused | Uncertain:
         balance = self._south.balance
         return await self._ask(balance) if balance is not None else UNSUPPORTED
+
+    # Numbers that it lends us
+
+    async def offers(self, country: str) -> Numbers | Refused | Uncertain:
+        halves = self._south.numbers
+        return await self._ask(lambda upstream: halves.offers(upstream, country)) if halves else UNSUPPORTED
+
+    async def rented(self) -> Numbers | Refused | Uncertain:
+        halves = self._south.numbers
+        return await self._ask(halves.rented) if halves else UNSUPPORTED
+
+    async def rent(self, number: str) -> Done | Refused | Uncertain:
+        halves = self._south.numbers
+        return await self._ask(lambda upstream: halves.rent(upstream, number)) if halves else UNSUPPORTED
+
+    async def give_back(self, number: str) -> Done | Refused | Uncertain:
+        halves = self._south.numbers
+        return await self._ask(lambda upstream: halves.give_back(upstream, number)) if halves else UNSUPPORTED
+
+    async def forward(self, number: str, target: str) -> Done | Refused | Uncertain:
+        halves = self._south.numbers
+        return await self._ask(lambda upstream: halves.forward(upstream, number, target)) if halves else UNSUPPORTED
 
     async def _ask(
         self, half: Callable[[Upstream], Flow[HttpRequest, Reply, Found | Refused | Uncertain]]
