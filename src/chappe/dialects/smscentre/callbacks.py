@@ -4,6 +4,7 @@ The handler's address says how it wants to be called: `charset` and `fmt`, and a
 that its control value is made with. All its parameters are repeated in the body, the secret replaced by the value.
 """
 
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from hashlib import md5, sha1
@@ -36,6 +37,7 @@ CONTROLS: dict[str, Callable[[bytes], str]] = {  # in HASHES' order; that crc32 
 }
 OF_STATUS = ("id", "phone", "status")  # what the control value is made of: 5.1
 OF_INBOUND = ("phone", "mes", "to")
+CODE = re.compile(r"-?[0-9]{1,3}")
 WAITCALL = b"waitcall"  # a confirmed number, not a message: 5
 
 
@@ -131,9 +133,9 @@ def read_receipt(upstream: Upstream, request: HttpRequest) -> Receipt | None:
     fields = callback_fields(request)
     texts = read_fields(fields, WINDOWS_1251)
     reference, status, err = texts["id"].strip(), texts["status"].strip(), texts["err"].strip()
-    if b"mes" in fields or WAITCALL in fields or not (reference and is_code(status)):
+    if b"mes" in fields or WAITCALL in fields or not (reference and CODE.fullmatch(status)):
         return None
-    fate = Fate(int(status), int(err) if is_code(err) else 0)
+    fate = Fate(int(status), int(err) if CODE.fullmatch(err) else 0)
     state = state_of(fate)
     if state is None or not is_genuine(upstream, fields, OF_STATUS):
         return None
@@ -155,20 +157,16 @@ def callback_fields(request: HttpRequest) -> dict[bytes, bytes]:
     """Query and body merged; a JSON body too, its text in the charset that the rest is in (5)."""
     if request.body.lstrip()[:1] != b"{":
         return fields_of(request)
-    try:
-        members: Any = msgspec.json.decode(request.body)
-    except (msgspec.DecodeError, RecursionError):
-        members = {}
     fields = urlencoded_fields(request.query)
     codec = read_fields(fields, WINDOWS_1251).codec
+    try:
+        members: Any = msgspec.json.decode(request.body.decode(codec, "replace"))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return fields
     return fields | {
-        name.encode("utf-8", "replace"): value_of(value).decode().encode(codec, "replace")
+        name.encode(codec, "replace"): value_of(value).decode().encode(codec, "replace")
         for name, value in members.items()
     }
-
-
-def is_code(written: str) -> bool:
-    return written.isascii() and written.lstrip("-").isdigit() and len(written) <= 4
 
 
 def is_genuine(upstream: Upstream, fields: Mapping[bytes, bytes], names: tuple[str, ...]) -> bool:

@@ -65,7 +65,7 @@ def read_json(request: HttpRequest) -> Asked:
     """A JSON object of the same names, answered in JSON, in UTF-8 unless another charset is named (2.9)."""
     try:
         members = msgspec.json.decode(request.body) if request.method in METHODS else {}
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         members = {}
     named = members.items() if isinstance(members, dict) else ()
     fields = {name.encode("utf-8", "replace"): value_of(value) for name, value in named}
