@@ -34,7 +34,8 @@ FOX = msgspec.structs.replace(PLAIN, counting=SMSFOX.north.counting)
 
 def prepared(account: Account = ALICE, dialect: Dialect = PROOVL, base: Submission = PLAIN, **changes: Any) -> Any:
     submission = msgspec.structs.replace(base, **changes)
-    return prepare(account, submission, dialect, ROUTING, 500, START_MS)
+    draft = prepare(account, submission, dialect, ROUTING, 500, START_MS)
+    return draft if isinstance(draft, Refused) else draft.messages
 
 
 def one(**changes: Any) -> Message:

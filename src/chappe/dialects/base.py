@@ -180,6 +180,7 @@ class North(Struct, frozen=True, kw_only=True):
     counting: SegmentTable
     default_originator: str = ""  # what an empty originator stands for; empty = the account's first sender or number
     reported_states: frozenset[State]  # the states a customer is called back about
+    duplicate_s: int = 0  # how long the same may not be asked again; 0 = it may
     receipt: Callable[[CallbackTarget, Report], HttpRequest] | None = None
     inbound: Callable[[CallbackTarget, Inbound], HttpRequest] | None = None
 

@@ -1,29 +1,48 @@
 """THE way in: whatever is submitted, in whatever dialect, is checked, cut, routed, priced, reserved and kept here.
 
 `prepare` decides, without I/O; `Intake` asks the store to keep it and answers only after the commit. The order of the
-checks is part of the dialects' behaviour (smsfox 5.2): recipients, originator, text, route, money.
+checks is part of the dialects' behaviour (smsfox 5.2): recipients, originator, text, time, route, money.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from chappe.clock import Clock
-from chappe.core.centre import Accepted, Refusal, Refused, Submit, Ticket, Verdict
+from chappe.core.centre import Accepted, Quote, Refusal, Refused, Submit, Ticket, Verdict
 from chappe.core.ids import IdMaker
-from chappe.core.lifecycle import SCHEDULE_AHEAD_MAX_S, VALIDITY_DEFAULT_S, VALIDITY_MAX_S
-from chappe.core.model import Account, Message, State, Submission
+from chappe.core.lifecycle import SCHEDULE_AHEAD_MAX_S, VALIDITY_DEFAULT_S, VALIDITY_MAX_S, spread_delay_s
+from chappe.core.model import Account, Coding, Message, Route, State, Submission
 from chappe.core.routing import RoutingTable
 from chappe.dialects.base import Dialect
+from chappe.gateway.duplicates import Duplicates, digest_of
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.front import Answers
 from chappe.sms.numbers import parse_msisdn, parse_originator
-from chappe.sms.segments import count
+from chappe.sms.segments import SEGMENTS_MAX, count
 from chappe.store.database import StoreError, StoreUnavailable
 from chappe.store.engine import Store
 from chappe.store.messages import Acceptance
 
 WAITING_MAX = 5_000  # what may wait to be written before new work is refused
 ID_TRIES_MAX = 3
+NAME_MAX = 200  # characters of a reference by which a submission is found
+URL_MAX = 2_000
+BINARY_OCTETS = 140  # of one segment, user data header included (3GPP TS 23.040 9.2.3.24)
+HEXADECIMAL = re.compile("(?:[0-9A-Fa-f]{2})*").fullmatch
+WEB_URL = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE).fullmatch
+
+read_originator = lru_cache(maxsize=4096)(parse_originator)  # an account sends under few names, again and again
+
+IsBlocked = Callable[[Account, str, str], bool]  # whether an account must not write to a recipient under an originator
+
+
+def nobody_is_blocked(_account: Account, _recipient: str, _originator: str) -> bool:
+    return False
 
 
 class Known(Protocol):
@@ -43,7 +62,10 @@ class Intake:
         ids: IdMaker,
         wake: Callable[[int], None],
         feed: Feed,
+        is_blocked: IsBlocked = nobody_is_blocked,
     ) -> None:
+        self._is_blocked = is_blocked
+        self._duplicates = Duplicates(clock)
         self._store = store
         self._directory = directory
         self._clock = clock
@@ -53,13 +75,37 @@ class Intake:
 
     @property
     def answers(self) -> Answers:
-        return {Submit: lambda call, dialect, _network: self.submit(call.account, call.submission, dialect)}
+        return {
+            Submit: lambda call, dialect, _network: self.submit(call.account, call.submission, dialect),
+            Quote: lambda call, dialect, _network: self.quote(call.account, call.submission, dialect),
+        }
 
     async def submit(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
         """Keep a submission, or say why not; a refused one leaves no row and no charge."""
-        verdict = await self._keep(account, submission, dialect)
+        lifetime_s = dialect.north.duplicate_s
+        verdict = await (
+            self._keep_once(account, submission, dialect, lifetime_s)
+            if lifetime_s
+            else self._keep(account, submission, dialect)
+        )
         if isinstance(verdict, Refused):
             self._feed.tell(Step.REFUSED, verdict.reason)
+        return verdict
+
+    async def quote(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
+        """What a submission would be accepted as, were there money for it; nothing is kept, so nothing is named."""
+        draft = prepare(
+            account, submission, dialect, self._directory().routing, 0, self._clock.now_ms(), self._is_blocked
+        )
+        return draft if isinstance(draft, Refused) else Accepted(tickets_of(submission, draft, is_kept=False))
+
+    async def _keep_once(self, account: Account, submission: Submission, dialect: Dialect, lifetime_s: int) -> Verdict:
+        digest = digest_of(account, submission, dialect)
+        if not self._duplicates.remember(digest, lifetime_s):
+            return Refused(Refusal.DUPLICATE)
+        verdict = await self._keep(account, submission, dialect)
+        if not isinstance(verdict, Accepted):
+            self._duplicates.forget(digest)
         return verdict
 
     async def _keep(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
@@ -69,19 +115,24 @@ class Intake:
         for _ in range(ID_TRIES_MAX):
             now_ms = self._clock.now_ms()
             first_id = self._ids.make(now_ms, len(submission.recipients))
-            messages = prepare(account, submission, dialect, routing, first_id, now_ms)
-            if isinstance(messages, Refused):
-                return messages
+            draft = prepare(account, submission, dialect, routing, first_id, now_ms, self._is_blocked)
+            if isinstance(draft, Refused):
+                return draft
+            name = draft.messages[0].reference if submission.is_findable else ""
+            scheduled_ms = submission.scheduled_ms or 0
             try:
-                is_kept = await self._store.accept(Acceptance(account.id, messages, now_ms))
+                is_kept = await self._store.accept(
+                    Acceptance(account.id, draft.messages, now_ms, name, scheduled_ms if scheduled_ms > now_ms else 0)
+                )
             except StoreUnavailable:
                 return Refused(Refusal.OVERLOADED)
             except StoreError:  # another process made the same id in the same millisecond
                 continue
-            return self._accepted(messages) if is_kept else Refused(Refusal.NO_FUNDS)
+            return self._accepted(submission, draft, name) if is_kept else Refused(Refusal.NO_FUNDS)
         return Refused(Refusal.INTERNAL)
 
-    def _accepted(self, messages: tuple[Message, ...]) -> Accepted:
+    def _accepted(self, submission: Submission, draft: "Draft", name: str) -> Accepted:
+        messages = draft.messages
         for carrier_id in {one.carrier_id for one in messages}:
             self._wake(carrier_id)
         if self._feed.watchers:
@@ -89,75 +140,184 @@ class Intake:
                 self._feed.tell(Step.ACCEPTED, one.dialect, one.id, one.recipient)
         else:
             self._feed.tell(Step.ACCEPTED, messages[0].dialect, count=len(messages))
-        return Accepted(
-            tuple(
-                Ticket(
-                    recipient=one.recipient,
-                    reference=str(one.id),
-                    segments=one.segments,
-                    price_micros=one.price_micros,
-                )
-                for one in messages
-            ),
-            reference=str(messages[0].submission_id),
+        for reason in draft.refusals.values():
+            self._feed.tell(Step.REFUSED, reason)
+        return Accepted(tickets_of(submission, draft), name or str(messages[0].submission_id))
+
+
+class Draft(Struct, frozen=True):
+    """What a submission becomes: its messages, and why some recipients (by their place) get none."""
+
+    messages: tuple[Message, ...]
+    refusals: Mapping[int, Refusal]
+
+
+def tickets_of(submission: Submission, draft: Draft, *, is_kept: bool = True) -> tuple[Ticket, ...]:
+    """One for each recipient, in the order asked."""
+    tickets = [
+        Ticket(
+            recipient=one.recipient,
+            reference=str(one.id) if is_kept else "",
+            segments=one.segments,
+            price_micros=one.price_micros,
         )
+        for one in draft.messages
+    ]
+    if not draft.refusals:
+        return tuple(tickets)
+    kept = iter(tickets)
+    return tuple(
+        Ticket(recipient=recipient, reference="", segments=0, refusal=draft.refusals[index])
+        if index in draft.refusals
+        else next(kept)
+        for index, recipient in enumerate(submission.recipients)
+    )
 
 
 def prepare(
-    account: Account, submission: Submission, dialect: Dialect, routing: RoutingTable, first_id: int, now_ms: int
-) -> tuple[Message, ...] | Refused:
-    """The messages a submission becomes, numbered from `first_id`; or why it becomes none. Whole or not at all."""
-    recipients = [parse_msisdn(written.removeprefix("+"), strict=True) for written in submission.recipients]
-    if not recipients or None in recipients:
+    account: Account,
+    submission: Submission,
+    dialect: Dialect,
+    routing: RoutingTable,
+    first_id: int,
+    now_ms: int,
+    is_blocked: IsBlocked = nobody_is_blocked,
+) -> Draft | Refused:
+    """The messages a submission becomes, numbered from `first_id`; or why it becomes none. Whole or not at all, unless
+    it takes part: then only what is wrong with all recipients refuses it."""
+    numbers = [parse_msisdn(written.removeprefix("+"), strict=True) for written in submission.recipients]
+    takes_part = submission.takes_part
+    if not numbers or (None in numbers and not takes_part):
         return Refused(Refusal.BAD_RECIPIENT)
-    if len(recipients) > min(account.recipients_max, dialect.north.recipients_max):
+    if len(numbers) > min(account.recipients_max, dialect.north.recipients_max):
         return Refused(Refusal.TOO_MANY_RECIPIENTS)
     originator = allowed_originator(account, submission.originator, dialect.north.default_originator)
     if originator is None:
         return Refused(Refusal.BAD_ORIGINATOR)
-    text = storable(submission.text)
-    if not text:
-        return Refused(Refusal.EMPTY_TEXT)
-    segments = count(text, submission.counting)
-    if segments is None:
-        return Refused(Refusal.TEXT_TOO_LONG)
-    reference = storable(submission.reference)
-    due_ms = max(now_ms, submission.scheduled_ms or 0)
-    if due_ms > now_ms + SCHEDULE_AHEAD_MAX_S * 1000:
+    if submission.texts and len(submission.texts) != len(numbers):
         return Refused(Refusal.BAD_REQUEST)
-    validity_s = min(submission.validity_s or VALIDITY_DEFAULT_S, VALIDITY_MAX_S)
-    state = State.SCHEDULED if due_ms > now_ms else State.QUEUED
-    messages = []
-    for index, recipient in enumerate(recipients):
-        assert recipient is not None
-        route = routing.find(recipient, submission.service)
-        if route is None:
-            return Refused(Refusal.NO_ROUTE)
+    bodies = bodies_of(submission)
+    if not takes_part:
+        for body in bodies:
+            if body.__class__ is Refusal:
+                return Refused(body)
+    start_ms = max(now_ms, submission.scheduled_ms or 0)
+    last_ms = start_ms + submission.spread_s * 1000
+    if last_ms > now_ms + SCHEDULE_AHEAD_MAX_S * 1000 or not is_possible(submission):
+        return Refused(Refusal.BAD_REQUEST)
+    reference = storable(submission.reference)
+    validity_ms = min(submission.validity_s or VALIDITY_DEFAULT_S, VALIDITY_MAX_S) * 1000
+    messages: list[Message] = []
+    refusals: dict[int, Refusal] = {}
+    for index, (number, body) in enumerate(zip(numbers, bodies, strict=True)):
+        way = way_to(account, number, originator, submission, routing, is_blocked)
+        if isinstance(way, Refusal) or isinstance(body, Refusal):
+            refusal = way if isinstance(way, Refusal) else body
+            assert isinstance(refusal, Refusal)
+            if not takes_part:
+                return Refused(refusal)
+            refusals[index] = refusal
+            continue
+        assert number is not None
+        text, segments = body
+        due_ms = start_ms
+        if submission.spread_s:
+            due_ms += 1000 * spread_delay_s(index, len(numbers), submission.spread_s, submission.portion_s)
+        is_late = due_ms > now_ms
+        state = State.DELIVERED if account.is_virtual else State.SCHEDULED if is_late else State.QUEUED
         messages.append(
             Message(
-                id=first_id + index,
+                id=first_id + len(messages),
                 submission_id=first_id,
                 account_id=account.id,
                 dialect=dialect.name,
                 reference=reference,
                 originator=originator,
-                recipient=recipient,
+                recipient=number,
                 text=text,
                 segments=segments,
-                price_micros=route.price_micros * segments,
+                price_micros=way.price_micros * segments,
                 service=submission.service,
                 priority=submission.priority,
-                carrier_id=route.carrier_ids[0],
-                backups=route.carrier_ids[1:],
+                carrier_id=way.carrier_ids[0],
+                backups=way.carrier_ids[1:],
                 state=state,
                 attempt=0,
                 failures=0,
                 due_ms=due_ms,
-                expires_ms=due_ms + validity_s * 1000,
+                expires_ms=due_ms + validity_ms,
                 wants_callbacks=submission.wants_callbacks,
+                coding=submission.coding,
+                is_charged_late=submission.is_charged_late and state is State.SCHEDULED,
+                receipt_url=submission.receipt_url,
             )
         )
-    return tuple(messages)
+    return Draft(tuple(messages), refusals) if messages else Refused(refusals[0])
+
+
+Body = tuple[str, int]  # a text as it is kept, and its segments
+
+
+def bodies_of(submission: Submission) -> list[Body | Refusal]:
+    """What each recipient gets, or why not."""
+    if submission.texts:
+        return [body_of(text, submission) for text in submission.texts]
+    return [body_of(submission.text, submission)] * len(submission.recipients)
+
+
+def body_of(written: str, submission: Submission) -> Body | Refusal:
+    if submission.coding is Coding.BINARY:
+        return binary_body_of(written)
+    text = storable(written)
+    if not text:
+        return Refusal.EMPTY_TEXT
+    segments = count(text, submission.counting)
+    return Refusal.TEXT_TOO_LONG if segments is None else (text, segments)
+
+
+def binary_body_of(digits: str) -> Body | Refusal:
+    """Octets in hexadecimal digits, whole segments of them as they go on air."""
+    if not digits:
+        return Refusal.EMPTY_TEXT
+    if HEXADECIMAL(digits) is None:
+        return Refusal.BAD_REQUEST
+    segments = -(-len(digits) // (2 * BINARY_OCTETS))
+    return Refusal.TEXT_TOO_LONG if segments > SEGMENTS_MAX else (digits, segments)
+
+
+def is_possible(submission: Submission) -> bool:
+    """Whether what only some submissions ask for can be done."""
+    return (
+        (not submission.spread_s or (submission.spread_s > 0 and submission.portion_s > 0))
+        and (not submission.is_findable or len(submission.reference) <= NAME_MAX)
+        and (not submission.receipt_url or is_web_url(submission.receipt_url))
+    )
+
+
+def is_web_url(url: str) -> bool:
+    return len(url) <= URL_MAX and url.isprintable() and WEB_URL(url) is not None
+
+
+NOWHERE = Route(prefix="", service=None, carrier_ids=(0,), price_micros=0)
+
+
+def way_to(
+    account: Account,
+    number: str | None,
+    originator: str,
+    submission: Submission,
+    routing: RoutingTable,
+    is_blocked: IsBlocked,
+) -> Route | Refusal:
+    """The route to a recipient, or why there is none; an account without real messages needs none and pays none."""
+    if number is None:
+        return Refusal.BAD_RECIPIENT
+    if is_blocked(account, number, originator):
+        return Refusal.BLOCKED
+    route = routing.find(number, submission.service)
+    if account.is_virtual:
+        return replace(route, price_micros=0) if route is not None else NOWHERE
+    return route or Refusal.NO_ROUTE
 
 
 def allowed_originator(account: Account, written: str, default: str) -> str | None:
@@ -170,7 +330,7 @@ def allowed_originator(account: Account, written: str, default: str) -> str | No
         return default or next(iter(account.senders + account.numbers), "")
     if written == default or written in account.senders:
         return written
-    originator = parse_originator(written)
+    originator = read_originator(written)
     if originator is None:
         return None
     is_allowed = not account.senders or originator.value in account.senders or originator.value in account.numbers
