@@ -144,6 +144,61 @@ REPLIES_MAX = 1_000  # the newest of a span, which are sorted by type [P]
 PUSH_METHOD = "POST"
 PUSH_TIMEZONE = "Europe/Rome"  # in which a provider writes times to us [R]; the carrier option `timezone` overrides
 
+# What an account keeps: 4.3, 4.10 to 4.12
+
+CONTACT_FIELDS: Mapping[str, int] = {  # characters at most: 4.11; those of the first two are ours [P]
+    "email": 254,
+    "phoneNumber": 64,
+    "name": 40,
+    "surname": 40,
+    "gender": 1,
+    "fax": 32,
+    "address": 256,
+    "city": 32,
+    "province": 32,
+    "birthdate": 32,
+    "promotiondate": 32,
+    "rememberdate": 32,
+    "zip": 16,
+    **{f"custom{index}": 256 for index in range(1, 11)},
+}
+CONTACT_DATES = ("birthdate", "promotiondate", "rememberdate")
+GENDERS = ("", "m", "f")
+EMPTY_STRING = b'""'  # what answers a new contact [P]: 4.3
+GROUPS_PAGE_SIZE = 5  # 4.3
+BLACKLIST_DATE = "%Y-%m-%d %H:%M:%S"  # 4.3
+BLACKLISTED_MAX = 10_000  # in one call [P]
+ALIAS_FIELDS = (  # all needed: 4.10
+    "alias",
+    "company-name",
+    "contact-name",
+    "contact-surname",
+    "cod-fiscale",
+    "vat-number",
+    "contact-address",
+    "contact-city",
+    "contact-pcode",
+    "contact-type",
+    "contact-info",
+)
+CONTACT_TYPES = ("SERVICE_PHONE", "MAIN_PHONE", "FAX", "EMAIL", "PEC", "WEB")
+PIN_MARK = "%PIN%"  # 4.3
+PIN_MINUTES = 60
+PIN_MINUTES_MAX = 1_440  # [P]
+SUBACCOUNT_FIELDS = ("address", "allowtpoavalidation", "cell", "city", "fiscal-code", "pa-code")  # 4.12
+SUBACCOUNT_RESERVED = (
+    "id",
+    "login",
+    "password",
+    "active",
+    "activation-time",
+    "credits",
+    "credits-sum",
+    "result",
+)  # [R]
+ACTIVATION_DATE = "%Y%m%d"
+PASSWORD_SIZES = range(8, 17)  # 4.12
+
 # As a carrier
 
 HOST = "https://app.gateway.smsend.it"  # 4.1
