@@ -36,8 +36,7 @@ def test_a_month_ends_on_the_same_day_of_the_next(start: str, count: int, end: s
 
 @given(start_ms=st.integers(YEAR_2000_MS, YEAR_2200_MS), count=st.integers(0, 600))
 def test_months_never_drift(start_ms: int, count: int) -> None:
-    """After any number of months: the time of day is the same, the day too unless that month is shorter, and the month
-    follows the one before by 28 to 31 days."""
+    """After any number of months the time and the day are the same, unless that month is shorter; each has its days."""
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=start_ms)
     end_ms = months_later(start_ms, count)
     end = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=end_ms)
