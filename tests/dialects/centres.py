@@ -5,34 +5,40 @@ from collections.abc import Callable
 
 from chappe.core.centre import (
     Call,
+    FetchPrices,
     FetchTime,
     FindMessages,
     Instant,
     ListMessages,
     Outcome,
+    Prices,
     Refusal,
     Refused,
     Reports,
     Submit,
 )
-from chappe.core.model import Account, Report, Secret, Submission
+from chappe.core.model import Account, Report, Secret, Service, Submission
 from chappe.core.sessions import Authenticate, OpenAccess, Session
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, Upstream, run
 from chappe.dialects.proovl import PROOVL
+from chappe.dialects.smscentre import SMSCENTRE
+from chappe.dialects.smsend import SMSEND
 from chappe.dialects.smsfox import SMSFOX
 from chappe.dialects.voipcom import VOIPCOM
 
-DIALECTS: tuple[Dialect, ...] = (SMSFOX, PROOVL, VOIPCOM)
+DIALECTS: tuple[Dialect, ...] = (SMSFOX, PROOVL, VOIPCOM, SMSEND, SMSCENTRE)
 
 ACCOUNT = Account(id=1, name="alice", senders=("ACME",), numbers=("447700900001",))
 PASSWORD = Secret("correct horse")
 ACCESS = Session(user_key="1", key=Secret("0123456789abcdef"))
+PRICE_MICROS = 50_000
 NOW_MS = 1_795_278_000_000  # 2026-11-21T16:20:00Z
 
 
 def upstream_of(dialect: Dialect, url: str = "", login: str = ACCOUNT.name, password: Secret = PASSWORD) -> Upstream:
     """Our account at a message centre that speaks this dialect."""
-    return Upstream(url=url or dialect.south.default_url, login=login, password=password)
+    session = {"user_key": Secret(ACCESS.user_key), "access_token": ACCESS.key} if dialect.south.log_in else {}
+    return Upstream(url=url or dialect.south.default_url, login=login, password=password, session=session)
 
 
 def flow_of(dialect: Dialect, request: HttpRequest) -> NorthFlow:
@@ -65,6 +71,8 @@ class ScriptedCentre:
             return ACCESS
         if isinstance(self.outcome, Report) and isinstance(call, FindMessages | ListMessages):
             return Reports(items=(self.outcome,), total=1)
+        if isinstance(call, FetchPrices):
+            return Prices(by_service=dict.fromkeys(Service, PRICE_MICROS))
         return Instant(NOW_MS) if isinstance(call, FetchTime) else self.outcome
 
     @property

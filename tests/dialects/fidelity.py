@@ -93,8 +93,14 @@ def submissions(dialect: Dialect) -> Iterator[Heard]:
             assert isinstance(verdict, Refused)
             yield Heard(said, f"refused: {verdict.reason}")
         else:
-            arrived = getattr(centre.submission, field)
+            arrived = getattr(as_digits(centre.submission), field)
             yield heard(said, sent, arrived, str(arrived) if isinstance(sent, Service | Priority) else "dropped")
+
+
+def as_digits(submission: Submission) -> Submission:
+    """With recipients freed of the plus sign that some dialects write before the country code."""
+    bare = tuple(recipient.removeprefix("+") for recipient in submission.recipients)
+    return msgspec.structs.replace(submission, recipients=bare)
 
 
 def submit(dialect: Dialect, outcome: Outcome) -> Any:
@@ -123,10 +129,9 @@ def printed(dialect: Dialect, message_id: int) -> str:
 def refusals(dialect: Dialect) -> Iterator[Heard]:
     for reason in Refusal:
         verdict = submit(dialect, Refused(reason))
-        assert isinstance(verdict, Refused)
-        yield heard(f"refusal {reason}", reason, verdict.reason)
+        yield heard(f"refusal {reason}", reason, getattr(verdict, "reason", "uncertain"))
     verdict = submit(dialect, Uncertain())
-    yield heard("uncertain", Uncertain(), verdict, f"refused: {getattr(verdict, 'reason', '')}")
+    yield heard("uncertain", Uncertain, type(verdict), f"refused: {getattr(verdict, 'reason', '')}")
 
 
 def receipts(dialect: Dialect) -> Iterator[Heard]:
@@ -164,7 +169,7 @@ def queries(dialect: Dialect) -> Iterator[Heard]:
         assert isinstance(report, Report)
         yield heard(f"query {state}", state, report.state)
     assert isinstance(report, Report)
-    yield heard("query price", REPORT.price_micros, report.price_micros)
+    yield heard("query price", REPORT.price_micros, report.price_micros, "dropped")
 
 
 def balances(dialect: Dialect) -> Iterator[Heard]:

@@ -134,6 +134,16 @@ def is_voipcom_success(body: bytes) -> bool:
     return not answer.get("error") and any(str(one["code"]) == "200" and one["smsid"] for one in said)
 
 
+def is_smsend_success(body: bytes) -> bool:
+    answer = json.loads(body.decode("utf-8", "replace"))
+    return bool(answer["result"] == "OK" and answer["order_id"])
+
+
+def is_smscentre_success(body: bytes) -> bool:
+    answer = json.loads(body.decode("utf-8", "replace"))
+    return "error" not in answer and bool(answer["id"]) and int(answer["cnt"]) >= 1
+
+
 def is_short_line(body: bytes) -> bool:
     return re.fullmatch(rb"[ -~]{1,100}", body) is not None
 
@@ -160,6 +170,13 @@ MANNERS: dict[str, Manners] = {
         is_json_object,
         frozenset({200, 401, 404}),
     ),
+    "smsend": Manners(
+        b'{"result":"OK","order_id":"17","total_sent":2}',
+        is_smsend_success,
+        lambda body: len(body) <= 65_536,
+        frozenset({200, 201, 400, 401, 404, 500}),
+    ),
+    "smscentre": Manners(b'{"id": 17,"cnt": 2}', is_smscentre_success, lambda body: 0 < len(body) <= 65_536),
 }
 
 

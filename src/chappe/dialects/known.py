@@ -8,6 +8,8 @@ from importlib.metadata import entry_points
 
 from chappe.dialects.base import Dialect
 from chappe.dialects.proovl import PROOVL
+from chappe.dialects.smscentre import SMSCENTRE
+from chappe.dialects.smsend import SMSEND
 from chappe.dialects.smsfox import SMSFOX
 from chappe.dialects.voipcom import VOIPCOM
 
@@ -16,7 +18,7 @@ GROUP = "chappe.dialects"
 
 def known_dialects() -> tuple[Dialect, ...]:
     """Ours first, then those of other packages."""
-    dialects = [SMSFOX, PROOVL, VOIPCOM]
+    dialects = [SMSFOX, PROOVL, VOIPCOM, SMSEND, SMSCENTRE]
     for point in entry_points(group=GROUP):
         dialect = point.load()
         if all(dialect.name != one.name for one in dialects):

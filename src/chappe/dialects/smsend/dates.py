@@ -77,5 +77,5 @@ def is_zone(name: str) -> bool:
     """Whether it is the name of a time zone."""
     try:
         return bool(ZoneInfo(name))
-    except (ValueError, OSError):  # also for what is no file name at all
+    except (KeyError, ValueError, OSError):  # unknown, no file name at all, the name of a folder
         return False

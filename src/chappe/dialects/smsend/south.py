@@ -42,6 +42,7 @@ from chappe.dialects.smsend.orders import ORDER_ID
 from chappe.dialects.times import wall_clock
 from chappe.sms.alphabets import GSM
 from chappe.sms.numbers import parse_msisdn
+from chappe.sms.segments import STANDARD, count
 
 KEYS = re.compile(r"([!-:<-~]{1,200});([!-:<-~]{1,400})")  # 4.2: two ASCII parts and one semicolon
 REASONS = {(fault.status, fault.code, fault.text): reason for reason, fault in FAULTS.items()}
@@ -112,8 +113,12 @@ def read_verdict(reply: Reply, submission: Submission) -> Verdict:
         return answer
     match answer:
         case {"result": "OK", "order_id": str(order_id)} if order_id and isinstance(reply, HttpResponse):
+            segments = count(submission.text, STANDARD) or 1
             return Accepted(
-                tuple(Ticket(recipient=recipient, reference=order_id) for recipient in submission.recipients)
+                tuple(
+                    Ticket(recipient=recipient, reference=order_id, segments=segments)
+                    for recipient in submission.recipients
+                )
             )
     return Uncertain(f"unknown answer: {detail_of(str(answer))}")
 
