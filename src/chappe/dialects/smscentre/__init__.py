@@ -39,6 +39,7 @@ SMSCENTRE = Dialect(
         recipients_max=facts.RECIPIENTS_MAX,
         counting=STANDARD,
         default_originator=facts.DEFAULT_SENDER,
+        duplicate_s=facts.DUPLICATE_S,
         reported_states=facts.REPORTED,
         receipt=write_receipt,
         inbound=write_inbound,
