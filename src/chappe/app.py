@@ -165,6 +165,7 @@ class App:
         self._sessions = SessionDesk(store, lambda: self._directory.current, self._sealer, clock)
         accounts = Accounts(lambda: self._directory.current, clock, self._sessions)
         self._closing.callback(accounts.close)
+        self._closing.push_async_callback(self._write_sessions)
         passwords = PasswordDesk(store, self._sealer, self._follow)
         self._closing.callback(passwords.close)
         reselling = ResellingDesk(
@@ -191,7 +192,7 @@ class App:
             passwords.answers,
             reselling.answers,
             intake.answers,
-            QueryDesk(store, clock).answers,
+            QueryDesk(store, clock, lambda: self._directory.current).answers,
             PhonebookDesk(store, clock, self._ids).answers,
             AliasDesk(store, clock, self._ids).answers,
             self._pins.answers,
@@ -261,6 +262,10 @@ class App:
 
     async def _expire(self) -> None:
         self._callbacks.announce(await self._store.expire(Expiry(self._clock.now_ms(), EXPIRE_MAX)))
+
+    async def _write_sessions(self) -> None:
+        with contextlib.suppress(StoreError):  # they only end a little early
+            await self._sessions.run_once()
 
     async def _renew(self) -> None:
         now_ms = self._clock.now_ms()

@@ -1,5 +1,6 @@
 """The gateway file: every mistake is named with its line, the plan tells no secret, applying is all or nothing."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,18 @@ from chappe.core.model import Service, UncertainPolicy
 from chappe.core.numbers import Number
 from chappe.gateway.configuration import Action, Change, apply
 from chappe.gateway.directory import Directory
-from chappe.gateway.gateway_file import PROBLEMS_SHOWN_MAX, GatewayFileError, Known, NumberWish, parse
+from chappe.gateway.gateway_file import (
+    KINDS,
+    NUMBER_KEYS,
+    PROBLEMS_SHOWN_MAX,
+    ROUTE_KEYS,
+    GatewayFileError,
+    Known,
+    NumberWish,
+    account_keys,
+    carrier_keys,
+    parse,
+)
 from chappe.gateway.secrets import Sealer, key_digest, verify
 from chappe.store.configuration import Configuration, StoredConfiguration
 from chappe.store.database import Database, StoreError
@@ -220,6 +232,17 @@ def test_a_carrier_that_can_be_asked_may_be() -> None:
     """Where the kind of a carrier finds our references, `query` is taken as it stands."""
     right = FILE.replace('kind = "simulated"', 'kind = "simulated"\nuncertain = "query"')
     assert parse(right, file_name="g", known=KNOWN).carriers[0].settings.uncertain is UncertainPolicy.QUERY
+
+
+def test_every_key_is_documented() -> None:
+    """The page about the gateway file names each key under the kind of entry it belongs to, and no others."""
+    page = (Path(__file__).parents[2] / "docs" / "gateway-file.md").read_text()
+    keys = {"account": account_keys(KNOWN), "carrier": carrier_keys(KNOWN), "route": ROUTE_KEYS, "number": NUMBER_KEYS}
+    assert set(keys) == set(KINDS)
+    for kind, expected in keys.items():
+        section = page.partition(f"## `[[{kind}]]`")[2].partition("\n## ")[0]
+        cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+        assert {key for cell in cells for key in re.findall("`(.+?)`", cell)} == set(expected), kind
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n"])

@@ -29,6 +29,11 @@ class AccountSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     receipt_method: str = ""
     receipt_dialect: str = ""
     inbound_url: str = ""
+    inbound_email: str = ""
+    inbound_phone: str = ""
+    inbound_dialect: str = ""
+    stop_words: tuple[str, ...] = ("STOP",)
+    start_words: tuple[str, ...] = ("START",)
     country: str = ""
     message_types: dict[str, Service] = {}
     is_virtual: bool = False
@@ -51,6 +56,8 @@ INHERITED = (
     "message_types",
     "is_virtual",
     "is_flexible",
+    "stop_words",
+    "start_words",
     "recipients_max",
 )
 

@@ -38,6 +38,9 @@ RECIPIENTS_MAX = 100_000
 WINDOW_MAX = 1_000
 THROUGHPUT_MAX = 10_000
 TIMEOUT_MIN_S, TIMEOUT_MAX_S = 1, 300
+EMAIL_MAX = 254  # characters, RFC 5321 4.5.3.1.3
+EMAIL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*").fullmatch
+WORD_MAX = 64
 
 
 class GatewayFileError(Exception):
@@ -49,6 +52,7 @@ class Known(Struct, frozen=True, kw_only=True):
 
     kinds: frozenset[str]  # of carriers
     dialects: frozenset[str]  # in which customers are called back
+    inbound_dialects: frozenset[str] = frozenset()  # those that have words for messages that come in; empty = all
     unasked_kinds: frozenset[str] = frozenset()  # of carriers that find no message by our reference
     objection: Callable[[str], str] = lambda _url: ""  # why nobody can be reached there; empty where somebody might
 
@@ -252,6 +256,27 @@ def read_land(value: object) -> str:
     return land
 
 
+def read_phone(value: object) -> str:
+    phone = parse_msisdn(read_text(value))
+    if phone is None:
+        raise ValueError("must be a number with its country code")
+    return phone
+
+
+def read_email(value: object) -> str:
+    address = read_text(value)
+    if not (len(address) <= EMAIL_MAX and EMAIL(address)):
+        raise ValueError('must be a plain address, such as "sms@example.com"')
+    return address
+
+
+def read_word(value: object) -> str:
+    word = read_text(value)
+    if not (0 < len(word) <= WORD_MAX and word.isprintable() and word == word.strip()):
+        raise ValueError(f"must have words of 1 to {WORD_MAX} printable characters without blanks around them")
+    return word
+
+
 def read_options(value: object) -> dict[str, str]:
     if not (isinstance(value, dict) and len(value) <= OPTIONS_MAX):
         raise ValueError(f"must be a table of at most {OPTIONS_MAX} texts")
@@ -328,6 +353,11 @@ def account_keys(known: Known) -> dict[str, Key]:
         "receipt_method": Key(one_of(["GET", "POST"])),
         "receipt_dialect": Key(one_of(known.dialects)),
         "inbound_url": Key(url_without(known.objection)),
+        "inbound_email": Key(read_email),
+        "inbound_phone": Key(read_phone),
+        "inbound_dialect": Key(one_of(known.inbound_dialects or known.dialects)),
+        "stop_words": Key(list_of(read_word)),
+        "start_words": Key(list_of(read_word)),
         "recipients_max": Key(number_in(1, RECIPIENTS_MAX, int)),
     }
 

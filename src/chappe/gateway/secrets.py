@@ -13,6 +13,7 @@ import hmac
 import os
 import re
 import secrets
+from functools import lru_cache
 from pathlib import Path
 
 from argon2 import PasswordHasher
@@ -26,6 +27,7 @@ MD5_HEX = re.compile(r"[0-9A-Fa-f]{32}")
 KEY_FILE = "secret.key"
 SEALED = "fernet:"
 PLAIN = "plain:"
+OPENED_MAX = 20_000
 
 
 def hash_password(password: str) -> str:
@@ -90,6 +92,8 @@ class Sealer:
                 "the secret key is not one: it has 32 random bytes in URL-safe base64, such as Fernet.generate_key() "
                 f"of the Python package cryptography makes, or a {KEY_FILE} of chappe"
             ) from None
+        if self._fernet is not None:  # a directory is built anew with every change, from secrets that hardly change
+            self._decrypt = lru_cache(OPENED_MAX)(self._fernet.decrypt)
 
     @classmethod
     def open(cls, key: str, folder: Path | None) -> "Sealer":
@@ -119,7 +123,7 @@ class Sealer:
         if self._fernet is None:
             raise SealError(f"secrets in the database are sealed, but no key is set: set the one of their {KEY_FILE}")
         try:
-            return self._fernet.decrypt(sealed.removeprefix(SEALED)).decode("utf-8", "surrogatepass")
+            return self._decrypt(sealed.removeprefix(SEALED)).decode("utf-8", "surrogatepass")
         except InvalidToken:
             raise SealError(
                 f"secrets in the database were sealed with another key: put back the {KEY_FILE} they were made with, "
