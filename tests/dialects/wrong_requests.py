@@ -322,10 +322,93 @@ VOIPCOM_ROWS: list[tuple[HttpResponse, str, HttpRequest]] = [
     (VOIP_NOT_FOUND, "DELETE: an unknown id", voip_method("sms/scheduled", "DELETE", smsid="x")),
 ]
 
+# SMS Centre: the line, what is wrong, and the request
+
+SMSC: Fields = {"login": "alice", "psw": "correct horse", "phones": "447700900002", "mes": "Hello", "sender": "ACME"}
+SMSC_BROKE: Fields = SMSC | {"login": "broke", "psw": "battery staple"}
+SMSC_TEXT: Headers = ((b"content-type", b"text/plain; charset=windows-1251"),)
+
+
+def smsc(more: str = "", **changed: str | bytes) -> HttpRequest:
+    return post("/sys/send.php", form(SMSC | changed, more))
+
+
+def smsc_ask(script: str, more: str = "", psw: str = "correct horse") -> HttpRequest:
+    return post(f"/sys/{script}.php", form({"login": "alice", "psw": psw}, more))
+
+
+SMSC_ROWS: list[tuple[str, str, HttpRequest]] = [
+    ("ERROR = 2 (authorise error)", "nothing at all", post("/sys/send.php", b"")),
+    ("ERROR = 2 (authorise error)", "the method PUT", post("/sys/send.php", form(SMSC), method="PUT")),
+    ("ERROR = 2 (authorise error)", "the fields as JSON", post("/sys/send.php", b'{"login": "alice"}', JSON)),
+    ("ERROR = 2 (authorise error)", "an unknown account", smsc(login="nobody")),
+    ("ERROR = 2 (authorise error)", "a wrong password", smsc(psw="wrong horse")),
+    ("ERROR = 2 (authorise error)", "a password, then a wrong one: the last counts", smsc("&psw=wrong")),
+    ("ERROR = 2 (authorise error)", "no password", post("/sys/send.php", form(without(SMSC, "psw")))),
+    ("ERROR = 2 (authorise error)", "a key that there is not, beside a right password", smsc(apikey="wrong")),
+    ("ERROR = 2 (authorise error)", "no login: the password is no key", smsc(login="")),
+    ("ERROR = 1 (parameters error)", "a charset that there is not", smsc(charset="latin-9")),
+    ("ERROR = 1 (parameters error)", "no phones", smsc(phones="")),
+    ("ERROR = 1 (parameters error)", "nothing between the separators", smsc(phones=",;,")),
+    ("ERROR = 1 (parameters error)", "no text", smsc(mes="")),
+    ("ERROR = 1 (parameters error)", "nothing but a comment", smsc(mes="\n~~~\norder 17")),
+    ("ERROR = 1 (parameters error)", "1,001 characters", smsc(mes="a" * 1_001)),
+    ("ERROR = 1 (parameters error)", "10,001 phones", smsc(phones=numbers(10_001))),
+    ("ERROR = 1 (parameters error)", "a body of 9 MiB", smsc(mes="a" * (9 << 20))),
+    ("ERROR = 1 (parameters error)", "100,000 phones", smsc(phones=numbers(100_000))),
+    ("ERROR = 1 (parameters error)", "an id of 41 characters", smsc(id="a" * 41)),
+    ("ERROR = 1 (parameters error)", "an id with a blank inside", smsc(id="a b")),
+    ("ERROR = 1 (parameters error)", "a translit that there is not", smsc(translit="3")),
+    ("ERROR = 1 (parameters error)", "parts that are no number", smsc(maxsms="many")),
+    ("ERROR = 1 (parameters error)", "a cost that there is not", smsc(cost="4")),
+    ("ERROR = 1 (parameters error)", "a life of 25 hours", smsc(valid="25")),
+    ("ERROR = 1 (parameters error)", "octets that are no digits", smsc(bin="2", mes="xyz")),
+    ("ERROR = 1 (parameters error)", "an HLR query", smsc(hlr="1")),
+    ("ERROR = 1 (parameters error)", "a call", smsc(call="1")),
+    ("ERROR = 1 (parameters error)", "a list without texts", smsc(list="447700900002")),
+    ("ERROR = 5 (invalid date)", "a day that there is not", smsc(time="3202261200")),
+    ("ERROR = 5 (invalid date)", "a date of 10,000 characters", smsc(time="1" * 10_000)),
+    ("ERROR = 7 (invalid number), ID - 17", "a phone of two digits", smsc(phones="12", id="17")),
+    ("ERROR = 7 (invalid number)", "a phone of letters", smsc(phones="nobody")),
+    ("ERROR = 7 (invalid number)", "a group that there is not", smsc(phones="G5")),
+    ("ERROR = 6 (message is denied)", "a sender that is not the account's", smsc(sender="BANK")),
+    ("ERROR = 6 (message is denied)", "a number of another account as sender", smsc(sender="447700900003")),
+    ("ERROR = 8 (can't to deliver)", "a country without a route", smsc(phones="390612345678")),
+    ("ERROR = 3 (no money), ID - 17", "no money", post("/sys/send.php", form(SMSC_BROKE | {"id": "17"}))),
+    ("0,-2", "in numbers", smsc(psw="wrong horse", fmt="1")),
+    ("ERROR = 2 (authorise error)", "a format that there is not, and a wrong password", smsc(psw="wrong", fmt="9")),
+    ("ERROR = 2 (authorise error)", "balance: a wrong password", smsc_ask("balance", psw="wrong horse")),
+    ("ERROR = 1 (parameters error)", "status: no id", smsc_ask("status", "&phone=447700900002")),
+    ("ERROR = 1 (parameters error)", "status: no phone", smsc_ask("status", "&id=17")),
+    ("ERROR = 1 (parameters error)", "status: 501 of them", smsc_ask("status", f"&id=17&phone={numbers(501)}")),
+    (
+        "ERROR = 1 (parameters error)",
+        "status: more ids than phones",
+        smsc_ask("status", "&id=1,2&phone=447700900002"),
+    ),
+    ("Status = -3", "status: an unknown id", smsc_ask("status", "&id=999&phone=447700900002")),
+    (
+        "ERROR = 5 (delete failed)",
+        "del: an unknown id",
+        smsc_ask("status", "&id=999&phone=447700900002&del=1"),
+    ),
+    ("ERROR = 1 (parameters error)", "get: nothing", smsc_ask("get")),
+    (
+        "ERROR = 1 (parameters error)",
+        "get: a year",
+        smsc_ask("get", "&get_messages=1&start=01.01.2026&end=31.12.2026"),
+    ),
+    ("ERROR = 1 (parameters error)", "get: 1,001 rows", smsc_ask("get", "&get_messages=1&cnt=1001")),
+    ("ERROR = 1 (parameters error)", "get: a year of answers", smsc_ask("get", "&get_answers=1&hour=8760")),
+]
+
 ROWS: dict[str, list[tuple[HttpResponse, str, HttpRequest]]] = {
     "smsfox": [(plain(code), name, request) for code, name, request in SMSFOX_ROWS],
     "proovl": [(plain(line), name, request) for line, name, request in PROOVL_ROWS],
     "voipcom": VOIPCOM_ROWS,
+    "smscentre": [
+        (HttpResponse(headers=SMSC_TEXT, body=line.encode()), name, request) for line, name, request in SMSC_ROWS
+    ],
 }
 
 WRONG_REQUESTS: list[WrongRequest] = [
@@ -345,4 +428,5 @@ RIGHT_REQUESTS: list[RightRequest] = [
     RightRequest("smsfox", post("/en/api/", form(FOX)), b"01"),
     RightRequest("proovl", post("/api/send.php", form(PRO)), b"Sent;"),
     RightRequest("voipcom", voip(), b'{"send_log":[{"code":200,"code_desc":"",'),
+    RightRequest("smscentre", smsc(), b"OK - 1 SMS, ID - "),
 ]
