@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.process": frozenset(),
     "chappe.http_connection": frozenset({"chappe.dialects.base", "chappe.burst"}),
     "chappe.outbound": frozenset({"chappe.networks", "chappe.http_connection", "chappe.dialects.base", "chappe.clock"}),
+    "chappe.outbound_mail": frozenset({"chappe.core"}),
     "chappe.client": frozenset({"chappe.dialects", "chappe.core", "chappe.sms", "chappe.outbound", "chappe.networks"}),
     "chappe.sms": frozenset(),
     "chappe.smpp": frozenset({"chappe.sms"}),
@@ -62,9 +63,10 @@ INPUT_OUTPUT = frozenset(
 ONLY_IN: dict[str, frozenset[str]] = {
     "time": frozenset({"chappe.clock"}),
     **dict.fromkeys(
-        ["aiohttp", "httpx", "requests", "urllib.request", "http.client", "smtplib", "aiosmtplib"],
+        ["aiohttp", "httpx", "requests", "urllib.request", "http.client"],
         frozenset({"chappe.outbound"}),
     ),
+    **dict.fromkeys(["smtplib", "aiosmtplib"], frozenset({"chappe.outbound_mail"})),
     **dict.fromkeys(
         ["sqlalchemy", "alembic", "sqlite3", "pysqlite3", "psycopg"],
         frozenset({"chappe.store"}),

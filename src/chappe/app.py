@@ -19,19 +19,21 @@ from chappe.carriers.http import HttpCarrier
 from chappe.carriers.removed import RemovedCarrier
 from chappe.carriers.simulated import SimulatedCarrier
 from chappe.clock import SystemClock
-from chappe.core.centre import MessageCentre
+from chappe.core.centre import MessageCentre, Verdict
 from chappe.core.ids import IdMaker
-from chappe.core.model import Carrier, Receipt
-from chappe.dialects.base import HttpRequest, HttpResponse, Reply, plain
+from chappe.core.model import Account, Carrier, Inbound, Receipt, Secret, Submission
+from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply, plain
 from chappe.dialects.known import known_dialects
 from chappe.gateway.accounts import Accounts
 from chappe.gateway.aliases import AliasDesk
-from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk
+from chappe.gateway.blocks import Blacklist, BlockDesk
+from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk, Way
 from chappe.gateway.directory import DirectoryHolder
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
 from chappe.gateway.front import Front
+from chappe.gateway.inbound import DIALECT_DEFAULT, MAIL, PHONE, InboundDesk, Planner, mail_way, phone_way
 from chappe.gateway.metrics import Metrics
 from chappe.gateway.number_stock import NumberStock, Wholesaler
 from chappe.gateway.numbers import NumberDesk
@@ -51,8 +53,9 @@ from chappe.listeners.server import HttpServer
 from chappe.listeners.tls import make_self_signed, server_context
 from chappe.networks import OPEN, Networks
 from chappe.outbound import Outbound
+from chappe.outbound_mail import Mailer, MailServer
 from chappe.process import FolderUnusable, RandomBits, lock, tune_interpreter
-from chappe.settings import Settings
+from chappe.settings import Settings, parse_address
 from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
 from chappe.store.engine import Store
 from chappe.store.messages import Expiry
@@ -65,6 +68,7 @@ SIMULATED = "simulated"
 DEMO_RECEIPT_PATH = "/demo/receipt"
 FOLLOW_S = 0.5  # how soon a running gateway follows `chappe apply`
 CALLBACKS_S = 1.0
+SEGMENTS_S = 5.0
 DOUBTS_S = 1.0
 EXPIRE_S = 5.0
 NUMBERS_S = 60.0
@@ -92,6 +96,7 @@ class App:
         self._random_bits = RandomBits()
         self._ids = IdMaker(self._random_bits)
         self._dialects = {dialect.name: dialect for dialect in DIALECTS}
+        self._arriving: set[asyncio.Task[None]] = set()
         self._closing = contextlib.AsyncExitStack()  # how to stop what was started, the last first
 
     @property
@@ -104,6 +109,7 @@ class App:
             self._start_store()
             self._build()
             await self._follow()
+            await self._blacklist.follow()
             self._start_rounds()
             await self._listen()
         except BaseException as error:
@@ -148,19 +154,37 @@ class App:
             clock=clock,
             ids=IdMaker(self._random_bits),  # its own: it makes them in the writer's thread
             feed=feed,
+            ways=self._ways(),
         )
         self._closing.push_async_callback(self._callbacks.drain, self._share(SHARE_CALLBACKS))
         store.set_plan(self._callbacks.plan)
         self._receipts = ReceiptDesk(store=store, clock=clock, feed=feed, announce=self._callbacks.announce)
+        self._blacklist = Blacklist(store)
+        self._inbox = InboundDesk(
+            store=store,
+            clock=clock,
+            ids=self._ids,
+            feed=feed,
+            announce=self._callbacks.announce,
+            follow=self._blacklist.follow,
+        )
+        store.inbox.plan = Planner(
+            directory=lambda: self._directory.current,
+            dialects=self._dialects,
+            clock=clock,
+            ids=IdMaker(self._random_bits),  # likewise
+            has_mail=bool(self.settings.mail_server),
+        ).plan
         self._fleet = Fleet(self._make_dispatcher)
         self._closing.push_async_callback(self._fleet.stop, self._share(SHARE_DISPATCH))
-        intake = Intake(
+        self._intake = intake = Intake(
             store=store,
             directory=lambda: self._directory.current,
             clock=clock,
             ids=self._ids,
             wake=self._fleet.wake,
             feed=feed,
+            is_blocked=self._blacklist.is_blocked,
         )
         self._sessions = SessionDesk(store, lambda: self._directory.current, self._sealer, clock)
         accounts = Accounts(lambda: self._directory.current, clock, self._sessions)
@@ -197,6 +221,8 @@ class App:
             AliasDesk(store, clock, self._ids).answers,
             self._pins.answers,
             self._numbers.answers,
+            self._inbox.answers,
+            BlockDesk(store, clock, self._blacklist).answers,
         )
         metrics = Metrics(store, feed, lambda: self._fleet.dispatchers, self._callbacks)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
@@ -205,7 +231,12 @@ class App:
         }
         if self._is_demo:
             pages[DEMO_RECEIPT_PATH] = take_receipt
-        door = CarrierDoor(directory=lambda: self._directory.current, dialects=self._dialects, desk=self._receipts)
+        door = CarrierDoor(
+            directory=lambda: self._directory.current,
+            dialects=self._dialects,
+            receipts=self._receipts,
+            inbox=self._inbox,
+        )
         self.listener = HttpListener(dialects=DIALECTS, ask=front.answer, pages=pages, carrier_callback=door.answer)
 
     def _make_dispatcher(self, carrier: Carrier) -> Dispatcher:
@@ -227,8 +258,31 @@ class App:
             def emit(receipt: Receipt) -> None:
                 self._receipts.receive(carrier, receipt)
 
-            return SimulatedCarrier(emit, self._random_bits)
+            def emit_inbound(inbound: Inbound) -> None:
+                arriving = asyncio.create_task(self._arrive(carrier, inbound))
+                self._arriving.add(arriving)
+                arriving.add_done_callback(self._arriving.discard)
+
+            return SimulatedCarrier(emit, self._random_bits, emit_inbound)
         return HttpCarrier(carrier, self._dialects[carrier.kind].south, self._send)
+
+    async def _arrive(self, carrier: Carrier, inbound: Inbound) -> None:
+        try:
+            await self._inbox.receive(carrier, inbound)
+        except StoreError:
+            log.warning("inbound_not_kept", carrier=carrier.name)
+
+    def _ways(self) -> dict[str, Way]:
+        """Where messages go besides a URL."""
+
+        def submit(account: Account, submission: Submission, dialect: Dialect, message_id: int) -> Awaitable[Verdict]:
+            return self._intake.submit_once(account, submission, dialect, message_id)
+
+        ways = {PHONE: phone_way(lambda: self._directory.current, submit, self._dialects[DIALECT_DEFAULT])}
+        server = mail_server(self.settings)
+        if server is not None:
+            ways[MAIL] = mail_way(Mailer(server, self._authorities()).post)
+        return ways
 
     def _wholesaler(self, carrier: Carrier) -> Wholesaler | None:
         """How a carrier lends us numbers, where it is asked to."""
@@ -244,7 +298,9 @@ class App:
     def _start_rounds(self) -> None:
         rounds: Sequence[tuple[str, float, Callable[[], Awaitable[object]]]] = (
             ("configuration", FOLLOW_S, self._follow),
+            ("blacklist", FOLLOW_S, self._blacklist.follow),
             ("callbacks", CALLBACKS_S, self._call_back),
+            ("segments", SEGMENTS_S, self._inbox.join_once),
             ("doubts", DOUBTS_S, self._fleet.settle_doubts_once),
             ("expiry", EXPIRE_S, self._expire),
             ("lease", RENEW_S, self._renew),
@@ -344,6 +400,20 @@ class App:
             self._store.leave(self._clock.now_ms())
         except StoreError:  # the next start, or whoever sees our lease lapse, frees what we held
             log.warning("lease_not_returned")
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    if not settings.mail_server:
+        return None
+    host, port = parse_address("mail_server", settings.mail_server)
+    return MailServer(
+        host=host,
+        port=port,
+        sender=settings.mail_from,
+        login=settings.mail_login,
+        password=Secret(settings.mail_password),
+        tls=settings.mail_tls,
+    )
 
 
 async def end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 ENVIRONMENT_PREFIX = "CHAPPE_"
 DATABASE_FILE = "chappe.db"
 PORT_MAX = 65_535
-CLOSENESS_MIN = 0.85  # how like a setting another name must be to be taken for a slip; 1 = the same
+CLOSENESS_MIN = 0.87  # how like a setting another name must be to be taken for a slip; 1 = the same
 
 
 class SettingsError(Exception):
@@ -47,6 +47,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     ca_certificates: Annotated[
         str, Meta(description="Path of further PEM certificates that outgoing HTTPS trusts.")
     ] = ""
+    mail_server: Annotated[
+        str, Meta(description="HOST:PORT of the server that takes mail for inbound_email; empty = no mail.")
+    ] = ""
+    mail_from: Annotated[str, Meta(description="Address that such mail comes from.")] = ""
+    mail_login: Annotated[str, Meta(description="Login at the mail server; empty = none.")] = ""
+    mail_password: Annotated[str, Meta(description="Its password.")] = ""
+    mail_tls: Annotated[
+        str, Meta(description="starttls, tls (from the first byte) or none: how the way to the mail server is sealed.")
+    ] = "starttls"
     secret_key: Annotated[
         str,
         Meta(
@@ -73,7 +82,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return parse_address("http", self.http)
 
 
-CHOICES = {"log_format": ("console", "json"), "log_level": ("debug", "info", "warning", "error")}
+CHOICES = {
+    "log_format": ("console", "json"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "mail_tls": ("starttls", "tls", "none"),
+}
 TYPES = get_type_hints(Settings, include_extras=True)
 
 
@@ -95,6 +108,8 @@ def load(
     settings = Settings(**values)
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise SettingsError("tls_certificate and tls_key belong together: set both or neither")
+    if settings.mail_server and "@" not in settings.mail_from.strip("@"):
+        raise SettingsError("mail_server needs mail_from: the address that mail comes from")
     return settings
 
 
@@ -108,7 +123,7 @@ def checked(where: str, name: str, value: object) -> Any:
         converted = msgspec.convert(value, TYPES[name], strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{where}: {name}: {error}") from None
-    if name == "http":
+    if name == "http" or (name == "mail_server" and converted):
         try:
             parse_address(name, converted)
         except SettingsError as error:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from chappe.core.centre import Accepted, Balance, Cancelled, Refusal, Refused, Ticket, Uncertain, Verdict
-from chappe.core.model import Receipt, Report, State, Submission
+from chappe.core.model import Inbound, Receipt, Report, State, Submission
 
 REMEMBERED_MAX = 10_000  # submissions it can be asked about
 LATE_S = 60.0
 THROTTLED_TIMES = 2
 MAGIC_DIGITS = 4
+ANSWER_MAX = 160  # characters
 
 
 class Fate(NamedTuple):
@@ -28,6 +29,7 @@ class Fate(NamedTuple):
     is_early: bool = False  # the receipt comes before the answer
     delay_s: float = 0.0
     throttled_times: int = 0
+    is_answered_by_phone: bool = False
 
 
 DELIVERED = Fate()
@@ -41,17 +43,25 @@ FATES: dict[str, Fate] = {
     "9007": Fate(receipts=(State.DELIVERED, State.DELIVERED)),
     "9008": Fate(delay_s=LATE_S),
     "9009": Fate(receipts=()),
+    "9010": Fate(is_answered_by_phone=True),
 }
 
 
 class SimulatedCarrier:
-    """`emit` takes its receipts; `random_bits` makes its references different from those of an earlier life."""
+    """`emit` takes its receipts, `emit_inbound` what phones answer; `random_bits` makes its references different from
+    those of an earlier life."""
 
     finds_our_reference = True
     receipts_name_our_reference = False
 
-    def __init__(self, emit: Callable[[Receipt], object], random_bits: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        emit: Callable[[Receipt], object],
+        random_bits: Callable[[int], int],
+        emit_inbound: Callable[[Inbound], object] = lambda _inbound: None,
+    ) -> None:
         self._emit = emit
+        self._emit_inbound = emit_inbound
         self._life = f"{random_bits(32):08x}"
         self._numbers = itertools.count(1)
         self._known: OrderedDict[str, Report] = OrderedDict()
@@ -73,6 +83,8 @@ class SimulatedCarrier:
             asyncio.get_running_loop().call_later(fate.delay_s, self._send_receipts, reference, fate)
         else:
             asyncio.get_running_loop().call_soon(self._send_receipts, reference, fate)
+        if fate.is_answered_by_phone and submission.originator.isdigit():  # nobody can answer a name
+            asyncio.get_running_loop().call_soon(self._answer, reference, submission)
         if not fate.is_answered:
             return Uncertain("simulated: no answer")
         return Accepted((Ticket(recipient=recipient, reference=reference),))
@@ -109,6 +121,16 @@ class SimulatedCarrier:
         )
         if len(self._known) > REMEMBERED_MAX:
             self._known.popitem(last=False)
+
+    def _answer(self, reference: str, submission: Submission) -> None:
+        self._emit_inbound(
+            Inbound(
+                reference=f"{reference}-answer",
+                originator=submission.recipients[0],
+                recipient=submission.originator,
+                text=f"You wrote: {submission.text}"[:ANSWER_MAX],
+            )
+        )
 
     def _send_receipts(self, reference: str, fate: Fate) -> None:
         for state in fate.receipts:

@@ -42,6 +42,7 @@ def objection_to(url: str) -> str:
 KNOWN = Known(
     kinds=frozenset(IS_ASKED),
     dialects=DIALECT_NAMES,
+    inbound_dialects=frozenset(dialect.name for dialect in DIALECTS if dialect.north.inbound is not None),
     unasked_kinds=frozenset(kind for kind, is_asked in IS_ASKED.items() if not is_asked),
     objection=objection_to,
 )

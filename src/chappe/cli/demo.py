@@ -150,6 +150,8 @@ def told(fate: Fate) -> str:
         return "the receipt comes before the carrier's answer"
     if len(fate.receipts) > 1:
         return "the receipt comes twice"
+    if fate.is_answered_by_phone:
+        return "delivered, and the phone answers (to a sender that is a number)"
     if fate.delay_s:
         return f"the receipt comes after {fate.delay_s:g} s"
     return {State.UNDELIVERABLE: "undeliverable", State.EXPIRED: "expired"}.get(fate.receipts[0], "delivered")
@@ -176,6 +178,7 @@ LOOKS = {
     Step.DOUBTFUL: Look("doubtful", "carrier {} did not answer; held", "yellow"),
     Step.RECEIPT: Look("{}", "by receipt", "green"),
     Step.PARKED: Look("parked", "a receipt that is ahead of its message", "yellow"),
+    Step.INBOUND: Look("inbound", "{} from a phone", "magenta"),
     Step.CALLBACK: Look("callback", "customer answered {}", "green"),
     Step.CALLBACK_RETRIED: Look("callback", "failed ({}), to be repeated", "yellow"),
     Step.CALLBACK_FAILED: Look("callback", "failed ({}), given up", "red"),

@@ -68,11 +68,18 @@ class Known(Protocol):
     def is_disabled(self, account_id: int, url: str) -> bool: ...
 
 
+class Declined(NamedTuple):
+    """The place of a callback answered that it will never take it."""
+
+    detail: str
+
+
 class Way(NamedTuple):
     """How callbacks of one kind are made."""
 
     place: Callable[[Account], str]  # where the account wants them, where the callback itself says nothing
-    make: Callable[[DueCallback, Account, str], Awaitable[Reply | None]]  # to that place; None = there are no words
+    # To that place; None = there are no words.
+    make: Callable[[DueCallback, Account, str], Awaitable[Reply | Declined | None]]
 
 
 Write = Callable[[Dialect, CallbackTarget, str], HttpRequest | None]  # of a payload
@@ -111,7 +118,9 @@ class Destination:
             del self._earlier[oldest]
         self._earlier[due.message_id] = msgspec.structs.replace(due, due_ms=due_ms)
 
-    def learn(self, due: DueCallback, result: CallbackResult, reply: Reply, now_ms: int, now_s: float) -> None:
+    def learn(
+        self, due: DueCallback, result: CallbackResult, reply: Reply | Declined, now_ms: int, now_s: float
+    ) -> None:
         """How an attempt went, for those that come after it. One failure alone is bad luck, unless the receiver asks
         for time."""
         if result.state == "pending":
@@ -119,7 +128,7 @@ class Destination:
         else:
             self._earlier.pop(due.message_id, None)
         asked_s = retry_after_s(reply)
-        if result.state not in ("pending", "failed"):
+        if result.state not in ("pending", "failed") or isinstance(reply, Declined):
             self.link.succeed()
         elif asked_s:
             self.link.fail(now_s, asked_s)
@@ -289,7 +298,7 @@ class CallbackDesk:
         elif change is Change.BACK:
             log.info("callback_url_back", account_id=due.account_id, host=host)
 
-    async def _make(self, due: DueCallback, url: str) -> Reply | None:
+    async def _make(self, due: DueCallback, url: str) -> Reply | Declined | None:
         """One attempt; None where it cannot be put into words (any more)."""
         account = self._directory().account(due.account_id)
         if account is None:
@@ -362,15 +371,16 @@ def write_inbound(dialect: Dialect, target: CallbackTarget, payload: str) -> Htt
     return write(target, _inbound_decoder.decode(payload)) if write is not None else None
 
 
-def judge(due: DueCallback, reply: Reply, now_ms: int) -> CallbackResult:
-    """What a reply means: only 2xx is success, 410 is for good, all else is tried again until the attempts end."""
+def judge(due: DueCallback, reply: Reply | Declined, now_ms: int) -> CallbackResult:
+    """What a reply means: only 2xx is success, 410 and what was declined are for good, all else is tried again until
+    the attempts end."""
     status = reply.status if isinstance(reply, HttpResponse) else 0
-    detail = detail_of(reply.detail) if isinstance(reply, Failure) else ""
+    detail = "" if isinstance(reply, HttpResponse) else detail_of(reply.detail)
     if 200 <= status < 300:
         state, due_ms = "done", now_ms
     elif status == GONE:
         state, due_ms = "disabled", now_ms
-    elif due.attempt > len(BACKOFF_S):
+    elif isinstance(reply, Declined) or due.attempt > len(BACKOFF_S):
         state, due_ms = "failed", now_ms
     else:
         wait_s = max(backoff_s(due.attempt, due.id), retry_after_s(reply))
@@ -387,7 +397,7 @@ def backoff_s(attempt: int, spread: int) -> float:
     return BACKOFF_S[min(attempt, len(BACKOFF_S)) - 1] * (1 - (spread % 100) / 1000)
 
 
-def retry_after_s(reply: Reply) -> float:
+def retry_after_s(reply: Reply | Declined) -> float:
     """What the receiver asks for, in seconds (RFC 9110 10.2.3; the date form is rare and left to the back-off)."""
     if not isinstance(reply, HttpResponse) or reply.status not in RETRY_AFTER_STATUSES:
         return 0.0

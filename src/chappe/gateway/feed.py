@@ -22,6 +22,7 @@ class Step(StrEnum):
     DOUBTFUL = "doubtful"
     RECEIPT = "receipt"
     PARKED = "parked"
+    INBOUND = "inbound"
     CALLBACK = "callback"
     CALLBACK_RETRIED = "callback_retried"
     CALLBACK_FAILED = "callback_failed"

@@ -1,13 +1,15 @@
-"""Delivery receipts from carriers: to their message's state, its money and its callback, in one commit."""
+"""What carriers call us back with: delivery receipts, to their message's state, its money and its callback in one
+commit; and messages from phones, which are the inbox's."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from chappe.clock import Clock
-from chappe.core.model import Carrier, Receipt
-from chappe.dialects.base import DETAIL_MAX, Dialect, HttpRequest, HttpResponse, plain, upstream_of
+from chappe.core.model import Carrier, Inbound, Receipt
+from chappe.dialects.base import DETAIL_MAX, Dialect, HttpRequest, HttpResponse, South, Upstream, plain, upstream_of
 from chappe.gateway.feed import Feed, Step
+from chappe.gateway.inbound import InboundDesk
 from chappe.store.callbacks import DueCallback
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
@@ -60,22 +62,39 @@ class Known(Protocol):
 class CarrierDoor:
     """Where providers that we send through call back: each carrier under a key of its own, that nobody can guess."""
 
-    def __init__(self, *, directory: Callable[[], Known], dialects: Mapping[str, Dialect], desk: ReceiptDesk) -> None:
+    def __init__(
+        self,
+        *,
+        directory: Callable[[], Known],
+        dialects: Mapping[str, Dialect],
+        receipts: ReceiptDesk,
+        inbox: InboundDesk,
+    ) -> None:
         self._directory = directory
         self._dialects = dialects
-        self._desk = desk
+        self._receipts = receipts
+        self._inbox = inbox
 
     async def answer(self, key: str, request: HttpRequest) -> HttpResponse:
-        """Keep a receipt, and answer as that provider expects only once it is kept."""
+        """Keep a receipt or a message, and answer as that provider expects only once it is kept."""
         carrier = self._directory().carrier_by_key(key)
         dialect = self._dialects.get(carrier.kind) if carrier else None
-        if carrier is None or dialect is None or dialect.south.receipt is None:
+        if carrier is None or dialect is None:
             return plain("Not found", 404)
-        receipt = dialect.south.receipt(upstream_of(carrier), request)
-        if receipt is None:
-            return plain("Not a receipt", 400)
+        brought = read(dialect.south, upstream_of(carrier), request)
         try:
-            await self._desk.receive(carrier, receipt)
+            if isinstance(brought, Receipt):
+                await self._receipts.receive(carrier, brought)
+            elif isinstance(brought, Inbound):
+                await self._inbox.receive(carrier, brought)
+            else:
+                return plain("Neither a receipt nor a message", 400)
         except StoreError:
             return plain("Try again later", 503)
         return dialect.south.callback_answer
+
+
+def read(south: South, upstream: Upstream, request: HttpRequest) -> Receipt | Inbound | None:
+    """What a provider's call brings, in its words."""
+    receipt = south.receipt(upstream, request) if south.receipt is not None else None
+    return receipt or (south.inbound(upstream, request) if south.inbound is not None else None)

@@ -92,6 +92,13 @@ class Intake:
             self._feed.tell(Step.REFUSED, verdict.reason)
         return verdict
 
+    async def submit_once(self, account: Account, submission: Submission, dialect: Dialect, message_id: int) -> Verdict:
+        """The same to one recipient, under an id that it is asked with again where nobody knows whether it was kept: it
+        is kept and charged once. Raises StoreError."""
+        if await self._store.read(self._store.of_submission(message_id, 1)):
+            return Accepted(())
+        return await self._keep(account, submission, dialect, message_id)
+
     async def quote(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
         """What a submission would be accepted as, were there money for it; nothing is kept, so nothing is named."""
         draft = prepare(
@@ -108,13 +115,13 @@ class Intake:
             self._duplicates.forget(digest)
         return verdict
 
-    async def _keep(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
+    async def _keep(self, account: Account, submission: Submission, dialect: Dialect, message_id: int = 0) -> Verdict:
         if self._store.waiting_count > WAITING_MAX:
             return Refused(Refusal.OVERLOADED)
         routing = self._directory().routing
         for _ in range(ID_TRIES_MAX):
             now_ms = self._clock.now_ms()
-            first_id = self._ids.make(now_ms, len(submission.recipients))
+            first_id = message_id or self._ids.make(now_ms, len(submission.recipients))
             draft = prepare(account, submission, dialect, routing, first_id, now_ms, self._is_blocked)
             if isinstance(draft, Refused):
                 return draft
