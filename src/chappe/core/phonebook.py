@@ -41,8 +41,8 @@ class Groups(Struct, frozen=True, kw_only=True):
 
 class PutContacts(Call, frozen=True, kw_only=True):
     """Add contacts, all or none. One whose number or e-mail address is known already is left alone, or with `updates`
-    changed; with `keeps_groups` it stays in its groups too. A group that is not there is `not_found`.
-    -> Created, the ids of those that are new"""
+    changed; with `keeps_groups` it stays in its groups too. A group that is not there is `not_found`, a number that is
+    none `bad_recipient`, more than the account may have `forbidden`. -> Created, the ids of those that are new"""
 
     account: Account
     contacts: tuple[Contact, ...]
@@ -99,7 +99,8 @@ class SetMembership(Call, frozen=True):
 
 
 class FetchMembers(Call, frozen=True):
-    """The contacts of groups, named by name or id; each once. A group that is not there is `not_found`. -> Contacts"""
+    """The contacts of groups, named by name or id; each once. A group that is not there is `not_found`; more contacts
+    than a submission may have are `too_many_recipients`. -> Contacts"""
 
     account: Account
     groups: tuple[str, ...]
@@ -222,7 +223,8 @@ class DeleteAlias(Call, frozen=True):
 
 class RequestPin(Call, frozen=True, kw_only=True):
     """Send a one-time code. `text` holds `mark` where the code goes; without it the code is put behind the text. A new
-    code for the same recipient replaces the old one. -> Accepted"""
+    code for the same recipient replaces the old one; too many in a short time are `throttled`. It lives for 1 minute to
+    a day, else `bad_request`. What the submission is refused for, this is too. -> Accepted"""
 
     account: Account
     recipient: str  # as it was written
