@@ -2,7 +2,8 @@
 
 The code itself stands in the message and nowhere else; what is kept to compare with is a digest under the gateway's
 key. A guess counts in the commit that judges it, so that guessing in parallel gains nothing. A code is kept after its
-message was accepted: a refusal leaves what was there before.
+message was accepted: a refusal leaves what was there before. Where it then cannot be kept, the application is refused
+all the same and asks again, which makes the code of that message worthless.
 """
 
 import secrets
