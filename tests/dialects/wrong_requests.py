@@ -8,6 +8,8 @@ from base64 import b64encode
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
+import msgspec
+
 from chappe.dialects.base import FORM_HEADERS, Headers, HttpRequest, HttpResponse, json_response, plain
 
 WORLD = """
@@ -402,7 +404,100 @@ SMSC_ROWS: list[tuple[str, str, HttpRequest]] = [
     ("ERROR = 1 (parameters error)", "get: a year of answers", smsc_ask("get", "&get_answers=1&hour=8760")),
 ]
 
+# smsend: status, number and text of the fault; what is wrong, and the request. First what an account keeps
+
+REST = "/API/v1.0/REST/"
+
+
+def rest(method: str, path: str, body: object = None, *headers: tuple[bytes, bytes]) -> HttpRequest:
+    """A request of alice's, or of whoever the headers say, with a JSON body where there is one."""
+    path, _, query = path.partition("?")
+    octets = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
+    return HttpRequest(
+        method=method,
+        path=REST + path,
+        query=query.encode(),
+        headers=(*JSON, *(headers or (basic(ALICE),))),
+        body=octets,
+    )
+
+
+def fault(status: int, code: int, text: str) -> HttpResponse:
+    return json_response({"result": text, "error_code": code, "error_message": text}, status)
+
+
+REST_UNAUTHORISED = fault(401, 200, "Unauthorized")
+REST_NOT_FOUND = fault(404, 300, "Not found")
+BAD_NUMBER = fault(400, 101, "Invalid recipient")
+
+
+def bad(detail: str) -> HttpResponse:
+    return fault(400, 100, f"Bad request: {detail}")
+
+
+PIN = {"recipient": "447700900002", "messageBody": "%PIN%"}
+SHOP = {"login": "shop", "password": "battery99"}
+NO_AMOUNT = bad("amount or message-type")
+ANNA = {"phoneNumber": "+447700900002"}
+SMSEND_BELONGINGS_ROWS: list[tuple[HttpResponse, str, HttpRequest]] = [
+    (REST_UNAUTHORISED, "contacts: a wrong password", rest("GET", "contacts", None, basic("alice:wrong"))),
+    (REST_UNAUTHORISED, "subaccounts: no login", rest("GET", "subaccounts", None, (b"accept", b"*/*"))),
+    (REST_UNAUTHORISED, "contact: no login, and no JSON", rest("POST", "contact", b"{", (b"accept", b"*/*"))),
+    (bad("the body is not JSON"), "contact: no JSON", rest("POST", "contact", b"{")),
+    (bad("the body is not JSON"), "contact: no body", rest("POST", "contact")),
+    (bad("the body is of the wrong kind"), "contact: a list", rest("POST", "contact", [ANNA])),
+    (bad("a contact is an object"), "contacts: a list of numbers", rest("POST", "contacts", {"contacts": [1]})),
+    (bad("name"), "contact: a name of 41 characters", rest("POST", "contact", ANNA | {"name": "a" * 41})),
+    (bad("name"), "contact: a name that is a list", rest("POST", "contact", ANNA | {"name": ["Anna"]})),
+    (bad("gender"), "contact: another gender", rest("POST", "contact", ANNA | {"gender": "x"})),
+    (bad("birthdate"), "contact: a date that is none", rest("POST", "contact", ANNA | {"birthdate": "soon"})),
+    (bad("groupIds"), "contact: a group that is no id", rest("POST", "contact", ANNA | {"groupIds": ["x"]})),
+    (bad("groupIds"), "contact: an unknown group", rest("POST", "contact", ANNA | {"groupIds": ["9"]})),
+    (REST_NOT_FOUND, "contact: an unknown id", rest("GET", "contact/9001")),
+    (REST_NOT_FOUND, "contact: an id in letters", rest("GET", "contact/anna")),
+    (REST_NOT_FOUND, "contact: an id of 1,000 digits", rest("GET", "contact/" + "9" * 1000)),
+    (REST_NOT_FOUND, "contact: another method", rest("PATCH", "contact/9001")),
+    (bad("pageNumber and pageSize are whole numbers from 1"), "contacts: page 0", rest("GET", "contacts?pageNumber=0")),
+    (bad("name and description are needed"), "group: no name", rest("POST", "group", {"description": "all"})),
+    (bad("name and description are needed"), "group: no description", rest("POST", "group", {"name": "Friends"})),
+    (REST_NOT_FOUND, "group: an unknown one changes", rest("PUT", "group/9001", {"name": "a", "description": "b"})),
+    (REST_NOT_FOUND, "group: an unknown one goes", rest("DELETE", "group/9001")),
+    (REST_NOT_FOUND, "group: an unknown contact joins", rest("POST", "group/9001/contact/9002")),
+    (REST_NOT_FOUND, "blacklist: an unknown contact", rest("POST", "contact/add_to_blacklist/9001")),
+    (bad("an unknown id"), "blacklist: unknown contacts", rest("POST", "contact/add_to_blacklist_batch", ["9001"])),
+    (bad("a list of ids"), "blacklist: contacts in letters", rest("POST", "contact/add_to_blacklist_batch", ["x"])),
+    (fault(400, 101, "Invalid recipient: phoneNumber is missing"), "blacklist: nobody", rest("POST", "blacklist/sms")),
+    (BAD_NUMBER, "blacklist: an object as a number", rest("POST", "blacklist/smsbatch", [{}])),
+    (BAD_NUMBER, "blacklist: 10,001 numbers", rest("POST", "blacklist/smsbatch", ["+447700900002"] * 10_001)),
+    (bad("from, to or origins"), "blacklist: a time that is none", rest("GET", "blacklist/sms?from=soon")),
+    (bad("timezone"), "blacklist: a zone that is none", rest("GET", "blacklist/sms?timezone=../../etc/passwd")),
+    (bad("alias is missing"), "alias: none", rest("POST", "alias", {})),
+    (bad("company-name"), "alias: one key of eleven", rest("POST", "alias", {"alias": {"alias": "ACME"}})),
+    (REST_NOT_FOUND, "alias: an unknown id", rest("GET", "alias/9001")),
+    (REST_NOT_FOUND, "alias: an unknown one goes", rest("DELETE", "alias/9001")),
+    (BAD_NUMBER, "2fa: to nobody", rest("POST", "2fa/request", {"messageBody": "%PIN%"})),
+    (bad("senderName, messageBody or expiry"), "2fa: for ever", rest("POST", "2fa/request", PIN | {"expiry": 10**9})),
+    (bad("recipient and pin are needed"), "2fa: no code", rest("POST", "2fa/verify", {"recipient": "447700900002"})),
+    (bad("login"), "subaccount: no login", rest("POST", "subaccount", {"password": "battery99"})),
+    (bad("password"), "subaccount: no password", rest("POST", "subaccount", {"login": "shop"})),
+    (bad("city"), "subaccount: a city of 257 characters", rest("POST", "subaccount", SHOP | {"city": "a" * 257})),
+    (REST_NOT_FOUND, "subaccount: an unknown id", rest("GET", "subaccount/9001")),
+    (REST_NOT_FOUND, "subaccount: an unknown one changes", rest("PUT", "subaccount/9001", {"city": "York"})),
+    (REST_NOT_FOUND, "subaccount: somebody else's account", rest("GET", "subaccount/1")),
+    (bad("password"), "subaccount: a short password", rest("PUT", "subaccount/9001/changepwd", {"password": "short"})),
+    (REST_NOT_FOUND, "subaccount: an unknown one's password", rest("PUT", "subaccount/9001/changepwd", SHOP)),
+    (REST_NOT_FOUND, "subaccount: an unknown one's credit", rest("GET", "subaccount/9001/credit")),
+    (REST_NOT_FOUND, "credit: to an unknown one", rest("POST", "subaccount/9001/credit", {"amount": 1})),
+    (NO_AMOUNT, "credit: no amount", rest("POST", "subaccount/9001/credit", {})),
+    (NO_AMOUNT, "credit: less than nothing", rest("POST", "subaccount/9001/credit", {"amount": -1})),
+    (NO_AMOUNT, "credit: an amount that is no number", rest("POST", "subaccount/9001/credit", {"amount": "NaN"})),
+    (REST_NOT_FOUND, "purchases: of an unknown one", rest("GET", "subaccount/9001/purchase")),
+    (REST_NOT_FOUND, "purchases: an unknown one goes", rest("DELETE", "subaccount/9001/purchase/9002")),
+    (REST_NOT_FOUND, "e-mail lists, which are not ours", rest("POST", "list", {})),
+]
+
 ROWS: dict[str, list[tuple[HttpResponse, str, HttpRequest]]] = {
+    "smsend": SMSEND_BELONGINGS_ROWS,
     "smsfox": [(plain(code), name, request) for code, name, request in SMSFOX_ROWS],
     "proovl": [(plain(line), name, request) for line, name, request in PROOVL_ROWS],
     "voipcom": VOIPCOM_ROWS,
