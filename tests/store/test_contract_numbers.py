@@ -1,7 +1,10 @@
 """Numbers for rent, on both databases: who gets one, what a month costs, and what becomes of it when the month ends."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 import pytest
@@ -13,6 +16,8 @@ from chappe.store import schema
 from chappe.store.engine import Store
 from chappe.store.numbers import Forwarding, NumberRow, Origin, Release, Renewal, Renewed, Rental, Restocking
 from store.givens import ACCOUNT, CARRIER, HOUR_MS, NOW_MS, House, lose_the_answer, result, settle
+
+Result = TypeVar("Result")
 
 OTHER = 8
 PRICE_MICROS = 2_000_000
@@ -294,3 +299,53 @@ def test_a_carrier_restocks_only_what_is_its_own(house: House) -> None:
 def test_the_month_of_the_tests_is_the_calendars(house: House) -> None:
     """15 January 2027, 08:00 UTC, and a month later."""
     assert datetime.fromtimestamp(FIRST_END_MS / 1000, UTC) == datetime(2027, 2, 15, 8, tzinfo=UTC)
+
+
+RACERS = 6
+
+
+def race(house: House, run: Callable[[Store, int], Result]) -> list[Result]:
+    """The same act by several nodes at the same moment, each on a connection of its own."""
+    stores = [house.new_store() for _ in range(RACERS)]
+    start = threading.Barrier(RACERS)
+
+    def act(index: int) -> Result:
+        start.wait()
+        return run(stores[index], index)
+
+    with ThreadPoolExecutor(RACERS) as pool:
+        return list(pool.map(act, range(RACERS)))
+
+
+def test_nodes_that_rent_at_once_share_a_number_out_once(house: House) -> None:
+    """Of six nodes that rent the same number for two accounts at the same moment, one gets it and one month is paid."""
+
+    def rent_once(store: Store, index: int) -> Number | Refusal:
+        with store.database.transaction() as transaction:
+            wish = rental((ACCOUNT, OTHER)[index % 2], NUMBER, 901 + index)
+            return store.numbers.rent.run_many(transaction, [wish], False)[0]
+
+    answers = race(house, rent_once)
+    assert answers.count(Refusal.NOT_FOUND) == RACERS - 1
+    assert len(rents(house)) == 1
+    check(house)
+
+
+def test_nodes_that_renew_at_once_pay_once(house: House) -> None:
+    """Six rounds at the same moment pay the months of two numbers once, and end once the one that is too dear."""
+    for index, one in enumerate(POOL):
+        rent(house, msgspec.structs.replace(rental(OTHER), number=one.number, rental_id=901 + index))
+    change(house, FOREIGN, price_micros=FUNDS_MICROS)
+    before, _ = house.balance(OTHER)
+
+    def renew_once(store: Store, _index: int) -> Renewed:
+        with store.database.transaction() as transaction:
+            return store.numbers.renew.run_many(transaction, [Renewal(FIRST_END_MS, 100)], False)[0]
+
+    rounds = race(house, renew_once)
+    paid = [one for each in rounds for one in each.paid]
+    ended = [one for each in rounds for one in each.ended]
+    assert sorted(one.number for one in paid) == [NUMBER, CHEAP]
+    assert [one.number for one in ended] == [FOREIGN]
+    assert house.balance(OTHER)[0] == before - sum(one.price_micros for one in paid) >= 0
+    check(house)
