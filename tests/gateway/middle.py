@@ -17,7 +17,7 @@ from sqlalchemy import Table, select
 from chappe.app import DIALECTS
 from chappe.carriers.removed import RemovedCarrier
 from chappe.carriers.simulated import SimulatedCarrier
-from chappe.core.centre import Accepted, MessageCentre, Outcome, Refusal, Refused, Ticket, Uncertain, Verdict
+from chappe.core.centre import Accepted, Call, MessageCentre, Outcome, Refusal, Refused, Ticket, Uncertain, Verdict
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier, Receipt, Report, State, Submission
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply
@@ -27,6 +27,7 @@ from chappe.gateway.directory import DirectoryHolder
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
+from chappe.gateway.front import Front
 from chappe.gateway.gateway_file import Known
 from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import ReceiptDesk
@@ -206,7 +207,8 @@ class Middle:
             wake=self.fleet.wake,
             feed=self.feed,
         )
-        self.queries = QueryDesk(self.store, time)
+        self.queries = QueryDesk(self.store, time, lambda: self.directory.current)
+        self.front = Front(self.intake.answers, self.queries.answers)
 
     def configure(self, world: str) -> None:
         apply(
@@ -297,6 +299,10 @@ class Middle:
     ) -> Outcome:
         submission = Submission(recipients=recipients, text=text, originator=originator, **more)
         return await self.result(self.intake.submit(self.alice, submission, dialect))
+
+    async def ask(self, call: Call, dialect: Dialect = PROOVL, network: str = "n1") -> Any:
+        """What a dialect is answered."""
+        return await self.result(self.front.answer(call, dialect, network))
 
     async def told(self, carrier: str, reference: str, state: State) -> Any:
         """A receipt arrives."""

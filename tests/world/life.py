@@ -19,6 +19,7 @@ from chappe.gateway.callbacks import CallbackDesk
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
+from chappe.gateway.front import Front
 from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import ReceiptDesk
 from chappe.gateway.submission import Intake
@@ -120,7 +121,7 @@ class Life:
                 wake=self.fleet.wake,
                 feed=self._feed,
             )
-            self.queries = QueryDesk(self.store, clock)
+            self.front = Front(QueryDesk(self.store, clock, lambda: self.known).answers)
             self.fleet.follow(carriers)
         self.loop.settle()
 

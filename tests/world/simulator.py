@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct, structs
 from sqlalchemy import insert
 
-from chappe.core.centre import Accepted, Cancel, Cancelled, MessageCentre, Query, Refusal, Refused, Verdict
+from chappe.core.centre import Accepted, Cancel, Cancelled, MessageCentre, Outcome, Query, Refusal, Refused, Verdict
 from chappe.core.ids import IdMaker
 from chappe.core.ledger import Kind, Purse, entry
 from chappe.core.lifecycle import FINAL
@@ -391,13 +391,13 @@ class World:
         if life.is_away:
             return ""
 
-        def hear(answer: "asyncio.Task[Cancelled | Refused]") -> None:
+        def hear(answer: "asyncio.Task[Outcome]") -> None:
             states = {one.state for one in self._reader.tables().messages.values() if one.id in ids}
             if isinstance(answer.result(), Cancelled) and State.CANCELLED not in states:
                 self._violations.append(f"{reference} was said to be cancelled, but is {sorted(states)}")
 
         call = Cancel(self._accounts[asked.account_id], str(ids[0]))
-        life.begin(life.queries.cancel(call)).add_done_callback(hear)
+        life.begin(life.front.answer(call, PROOVL, "")).add_done_callback(hear)
         return f"{reference} is to be cancelled"
 
     def query(self) -> str:
@@ -407,13 +407,13 @@ class World:
         reference, asked, ids = self._choose.choice(accepted)
         life = self._life()
 
-        def hear(answer: "asyncio.Task[Report | Refused]") -> None:
+        def hear(answer: "asyncio.Task[Outcome]") -> None:
             report = answer.result()
             if not isinstance(report, Report) or report.id != ids[0]:
                 self._violations.append(f"asked for {reference}: {report}")
 
         call = Query(reference=str(ids[0]), account=self._accounts[asked.account_id])
-        life.begin(life.queries.query(call)).add_done_callback(hear)
+        life.begin(life.front.answer(call, PROOVL, "")).add_done_callback(hear)
         return f"{reference} is asked for"
 
     async def _receive_callback(self, request: HttpRequest, _timeout_s: float) -> Reply:
