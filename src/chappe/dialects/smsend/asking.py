@@ -35,6 +35,11 @@ class Asked(Struct, frozen=True, kw_only=True):
         """A query field, its name in any letter case; empty where it is missing."""
         return self.query.get(name.lower(), "").strip()
 
+    def number(self, name: str) -> str:
+        """A number in the query; a blank before it is a plus sign that nobody escaped."""
+        written = self.query.get(name.lower(), "")
+        return ("+" if written.startswith(" ") else "") + written.strip()
+
 
 class Route(Struct, frozen=True):
     """One row of the method table (4.3): `{name}` in a path is an id, which arrives as `Asked.ids["name"]`.

@@ -7,6 +7,7 @@ from chappe.dialects.smsend.asking import Asked, id_of, number_of, page_of, page
 from chappe.dialects.smsend.contacts import refuse_input
 from chappe.dialects.smsend.dates import is_zone, moment_ms
 from chappe.dialects.smsend.facts import BLACKLIST_DATE, BLACKLISTED_MAX, NOW, TRUE_FALSE
+from chappe.dialects.smsend.national import international
 from chappe.dialects.smsend.orders import END_OF_TIME_MS
 from chappe.dialects.smsend.push import shown
 from chappe.dialects.times import wall_clock
@@ -15,10 +16,8 @@ ORIGINS = {origin.value: origin for origin in BlockOrigin}
 
 
 def add_number(asked: Asked) -> NorthFlow:
-    """`blacklist/sms` and `contacts/add_to_blacklist`: one number of the query. A blank before it is a plus sign that
-    nobody escaped."""
-    written = asked.query.get("phonenumber", "")
-    number = ("+" if written.startswith(" ") else "") + written.strip()
+    """`blacklist/sms` and `contacts/add_to_blacklist`: one number of the query."""
+    number = international(asked.number("phoneNumber"), asked.account.country)
     if not number:
         return refuse(Refused(Refusal.BAD_RECIPIENT, "phoneNumber is missing"))
     outcome = yield BlockNumbers(account=asked.account, numbers=(number,))
@@ -28,9 +27,12 @@ def add_number(asked: Asked) -> NorthFlow:
 def add_numbers(asked: Asked) -> NorthFlow:
     """`blacklist/smsbatch`: all or none (4.3)."""
     numbers = [string_of(number) for number in asked.body]
+    country = asked.account.country
     if not all(numbers) or len(numbers) > BLACKLISTED_MAX:
         return refuse(Refused(Refusal.BAD_RECIPIENT))
-    outcome = yield BlockNumbers(account=asked.account, numbers=tuple(str(number).strip() for number in numbers))
+    outcome = yield BlockNumbers(
+        account=asked.account, numbers=tuple(international(str(number), country) for number in numbers)
+    )
     return json_response(outcome.count) if isinstance(outcome, Done) else refuse(outcome)
 
 
@@ -68,7 +70,7 @@ def list_blocked(asked: Asked) -> NorthFlow:
         return refuse(Refused(Refusal.BAD_REQUEST, "from, to or origins"))
     blocks = yield ListBlocks(
         account=asked.account,
-        number=asked.field("number"),
+        number=international(asked.number("number"), asked.account.country),
         origins=tuple(filter(None, origins)),
         from_ms=from_ms,
         to_ms=to_ms,

@@ -40,6 +40,7 @@ from chappe.dialects.smsend.facts import (
     GENDERS,
     GROUPS_PAGE_SIZE,
 )
+from chappe.dialects.smsend.national import international
 from chappe.dialects.smsend.push import shown
 
 OWN_FIELDS = ("email", "phoneNumber", "name", "surname")  # of the phone book itself; the others are details
@@ -55,7 +56,7 @@ def create(asked: Asked) -> NorthFlow:
 
 def create_one(asked: Asked) -> NorthFlow:
     """201 with an empty JSON string, because a client parses the body that the document says is empty (4.3)."""
-    contact = read_contact(asked.body)
+    contact = read_contact(asked.body, asked.account.country)
     if isinstance(contact, Refused):
         return refuse(contact)
     outcome = yield PutContacts(account=asked.account, contacts=(contact,))
@@ -70,7 +71,7 @@ def create_many(asked: Asked) -> NorthFlow:
     """All or none; how many are new (4.3)."""
     contacts = []
     for written in list_of(asked.body["contacts"]) or ():
-        contact = read_contact(written)
+        contact = read_contact(written, asked.account.country)
         if isinstance(contact, Refused):
             return refuse(contact)
         contacts.append(contact)
@@ -83,7 +84,7 @@ def create_many(asked: Asked) -> NorthFlow:
     return json_response(len(outcome.ids)) if isinstance(outcome, Created) else refuse_input(outcome, "groupIds")
 
 
-def read_contact(written: object) -> Contact | Refused:
+def read_contact(written: object, country: str) -> Contact | Refused:
     """A person, or the name of the field that cannot be read (4.11)."""
     if not isinstance(written, dict):
         return Refused(Refusal.BAD_REQUEST, "a contact is an object")
@@ -99,7 +100,7 @@ def read_contact(written: object) -> Contact | Refused:
     if wrong is not None or None in group_ids:
         return Refused(Refusal.BAD_REQUEST, wrong or "groupIds")
     return Contact(
-        number=texts["phoneNumber"],
+        number=international(texts["phoneNumber"], country) if texts["phoneNumber"] else "",
         email=texts["email"],
         name=texts["name"],
         surname=texts["surname"],

@@ -110,6 +110,8 @@ NOW = ("", "now")  # what `to` says for "until now": 4.3
 
 # Sending: 4.4
 
+NATIONAL_DIGITS_MIN = 9  # what must be left behind a country code for it to be one [P]
+TRUNK_ZERO_STAYS = ("39", "378")  # Italy and San Marino dial the zero from abroad too (ITU-T E.164 national plans)
 ENCODINGS = ("gsm", "ucs2")  # the first where none is named
 TEXTS_MAX: Mapping[tuple[bool, bool], int] = {  # (low quality, needs ucs2) -> characters
     (False, False): 1_000,

@@ -30,6 +30,7 @@ from chappe.dialects.smsend.facts import (
     MESSAGE_TYPES,
     NOW,
 )
+from chappe.dialects.smsend.national import international
 from chappe.dialects.smsend.push import date_of, order_id_of, shown, word_of
 from chappe.sms.numbers import parse_msisdn
 
@@ -183,8 +184,10 @@ def span_of(asked: Asked) -> tuple[int, int] | Refused:
 
 
 def recipient_of(asked: Asked) -> str | Refused:
-    """The digits of `recipient`; a plus sign nobody escaped is a blank, and trimmed."""
-    return parse_msisdn(asked.field("recipient")) or Refused(Refusal.BAD_RECIPIENT)
+    """The digits of `recipient`."""
+    return parse_msisdn(international(asked.number("recipient"), asked.account.country)) or Refused(
+        Refusal.BAD_RECIPIENT
+    )
 
 
 def type_of(account: Account, service: Service) -> str:

@@ -6,6 +6,7 @@ from chappe.core.phonebook import PinVerdict, RequestPin, VerifyPin
 from chappe.dialects.base import NorthFlow, json_response
 from chappe.dialects.smsend.asking import Asked, number_of, refuse, string_of
 from chappe.dialects.smsend.facts import PIN_MARK, PIN_MINUTES, PIN_MINUTES_MAX
+from chappe.dialects.smsend.national import international
 from chappe.dialects.smsend.sending import types_of
 
 
@@ -20,7 +21,7 @@ def request(asked: Asked) -> NorthFlow:
         return refuse(Refused(Refusal.BAD_REQUEST, "senderName, messageBody or expiry"))
     verdict = yield RequestPin(
         account=asked.account,
-        recipient=recipient.strip(),
+        recipient=international(recipient, asked.account.country),
         originator=sender.strip(),
         text=text,
         mark=PIN_MARK,
@@ -35,7 +36,9 @@ def verify(asked: Asked) -> NorthFlow:
     recipient, pin = (string_of(asked.body.get(name)) for name in ("recipient", "pin"))
     if not recipient or not pin:
         return refuse(Refused(Refusal.BAD_REQUEST, "recipient and pin are needed"))
-    outcome = yield VerifyPin(account=asked.account, recipient=recipient.strip(), pin=pin.strip())
+    outcome = yield VerifyPin(
+        account=asked.account, recipient=international(recipient, asked.account.country), pin=pin.strip()
+    )
     if isinstance(outcome, Refused) and outcome.reason is Refusal.NOT_FOUND:
         outcome = PinVerdict(is_right=False, tries_left=0)
     if not isinstance(outcome, PinVerdict):

@@ -4,7 +4,6 @@ One table says how each field is read; what it cannot read is named in the answe
 because clients misspell them (4.4).
 """
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +41,7 @@ from chappe.dialects.smsend.facts import (
     VALIDITY_MAX_MIN,
     VARIABLE,
 )
+from chappe.dialects.smsend.national import international
 from chappe.sms.alphabets import GSM
 from chappe.sms.segments import SEGMENTS_MAX, STANDARD, count
 
@@ -53,7 +53,7 @@ Fields = dict[str, Any]  # of the body, under the provider's names, as READERS l
 
 def send(asked: Asked) -> NorthFlow:
     """`sms`: one text to every recipient (4.4)."""
-    recipients = recipients_of(asked.body.get("recipient"))
+    recipients = recipients_of(asked, asked.body.get("recipient"))
     return (yield from submit(asked, recipients, link_of=lambda fields: fields["richsms_url"]))
 
 
@@ -75,7 +75,7 @@ def send_with_variables(asked: Asked) -> NorthFlow:
     people = list_of(asked.body.get("recipients")) or []
     if not all(isinstance(person, dict) for person in people):
         return refuse(Refused(Refusal.BAD_RECIPIENT))
-    recipients = recipients_of([person.get("recipient") for person in people])
+    recipients = recipients_of(asked, [person.get("recipient") for person in people])
     if recipients is not None and len(recipients) != len(people):
         recipients = None
     return (yield from submit(asked, recipients, people))
@@ -160,12 +160,13 @@ def types_of(account: Account) -> dict[str, Service]:
     return account.message_types or dict(MESSAGE_TYPES)
 
 
-def recipients_of(written: object) -> tuple[str, ...] | None:
-    """Numbers with `+`, `00` or neither, as strings or numbers, in a list, an object or alone (4.4)."""
+def recipients_of(asked: Asked, written: object) -> tuple[str, ...] | None:
+    """Numbers as strings or numbers, in a list, an object or alone (4.4)."""
     numbers = [string_of(number) for number in list_of(written) or ()]
     if None in numbers:
         return None
-    return tuple(re.sub(r"\A00", "+", number.strip()) for number in numbers if number and number.strip())
+    country = asked.account.country
+    return tuple(international(number, country) for number in numbers if number and number.strip())
 
 
 def read_order_id(written: object) -> str | None:
