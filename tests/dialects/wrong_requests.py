@@ -166,6 +166,10 @@ def ask(path: str, **fields: str | bytes) -> HttpRequest:
     return HttpRequest(method="GET", path=path, query=form(dict(fields)))
 
 
+def about_number(path: str, **changed: str) -> HttpRequest:
+    return ask(path, user="alice", token="correct horse", **{"number": "447700900003"} | changed)
+
+
 PROOVL_ROWS: list[tuple[str, str, HttpRequest]] = [
     ("Error;Authorization error", "nothing at all", post("/api/send.php", b"")),
     ("Error;Authorization error", "no user", post("/api/send.php", form(without(PRO, "user")))),
@@ -214,6 +218,14 @@ PROOVL_ROWS: list[tuple[str, str, HttpRequest]] = [
     ("Error;Message not found", "check: an id of 1,000 digits", check(id="9" * 1000, phone="447700900001")),
     ("Error;Authorization error", "balance: nothing at all", ask("/api/balance.php")),
     ("Error;Authorization error", "balance: a wrong token", ask("/api/balance.php", user="alice", token="wrong")),
+    ("Error;Authorization error", "numbers: a wrong token", ask("/api/numbers.php", user="alice", token="wrong")),
+    ("Error;Authorization error", "buy: nothing at all", ask("/api/buy.php")),
+    ("Error;Number not found", "buy: a number that nobody offers", about_number("/api/buy.php")),
+    ("Error;Number not found", "buy: a number of letters", about_number("/api/buy.php", number="all")),
+    ("Error;Number not found", "buy: a number of 10,000 digits", about_number("/api/buy.php", number="4" * 10_000)),
+    ("Error;Number not found", "cancel: a number of another account", about_number("/api/cancel.php")),
+    ("Error;Number not found", "cancel: no number", about_number("/api/cancel.php", number="")),
+    ("Error;Number not found", "settings: a number of another account", about_number("/api/settings.php", url="x")),
 ]
 
 # voip-communications: an error, or the entry of each number; what is wrong, and the request
