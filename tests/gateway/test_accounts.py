@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,7 @@ def directory(password_hash: str = HASH, *, is_active: bool = True, api_key: str
 
 
 class World:
-    """Accounts over a directory that can be replaced, with a clock that can be moved and a store that is written to in
-    the same thread."""
+    """Accounts over a directory that can be replaced, with a clock that can be moved and a store written to by hand."""
 
     def __init__(self, folder: Path) -> None:
         self.directory = directory()
@@ -445,10 +445,11 @@ def test_using_a_session_writes_nothing() -> None:
             world.clock.now_s += 0.1
             assert await world.with_session(session) == "alice"
         assert world.store.waiting_count == 0
-        round_ = asyncio.create_task(world.sessions.run_once())
-        await asyncio.sleep(0)
-        assert world.store.waiting_count == 1
-        await world.written(asyncio.wait_for(round_, 60))
+        items_count = [world.store._commits.items_count]
+        for _ in range(2):
+            await world.written(world.sessions.run_once())
+            items_count.append(world.store._commits.items_count)
+        assert [after - before for before, after in pairwise(items_count)] == [2, 1]  # its use once, the sweep twice
 
     promise(test)
 
