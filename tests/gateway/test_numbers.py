@@ -386,6 +386,24 @@ def test_a_number_that_the_commit_refused_goes_back(tmp_path: Path) -> None:
     act(tmp_path, script)
 
 
+def test_a_number_that_left_the_pool_meanwhile_goes_back(tmp_path: Path) -> None:
+    """Another node's round sees that the carrier no longer offers it, and drops it while we are renting it there."""
+
+    async def script(scene: Scene) -> None:
+        await scene.restock()
+        table = schema.rented_number
+
+        def drop() -> None:
+            with scene.middle.database.engine.begin() as connection:
+                connection.execute(table.delete().where(table.c.number == LENT))
+
+        scene.lender.before_answer = drop
+        assert await scene.rent(LENT) == Refused(Refusal.NOT_FOUND)
+        assert (scene.lender.lent, scene.spent()) == ({}, 0)
+
+    act(tmp_path, script)
+
+
 def test_what_we_pay_for_and_nobody_has_is_told_loudly(tmp_path: Path) -> None:
     """A yes whose answer was lost: seen in two rounds it is an error in the log; a number of the file's is none."""
 

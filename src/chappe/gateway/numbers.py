@@ -6,6 +6,7 @@ down between the yes and the commit, nobody here has what we pay for there: `num
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -148,8 +149,10 @@ class NumberDesk:
         except StoreError:
             log.critical("number_lent_but_not_kept", carrier=carrier.name, number=mask(row.number))
             raise
-        if isinstance(kept, Refused):  # the money is gone, or another node was quicker
-            await self._return_to_carrier(row)
+        if isinstance(kept, Refused):  # the money is gone, or the number went out of the pool meanwhile
+            now = await self._named(row.number)
+            if now is None or not now.account_id:
+                await self._return_to_carrier(row)
             return kept
         public_url = carrier.options.get("public_url", "")
         if public_url:
@@ -159,13 +162,18 @@ class NumberDesk:
                 log.error("number_not_forwarded", carrier=carrier.name, number=mask(row.number), detail=told.detail)
         return kept
 
+    async def _look(self) -> None:
+        """What was committed stands, whether or not this node can already see it: the ticker looks again."""
+        with contextlib.suppress(StoreError):
+            await self._follow()
+
     async def _keep(self, account: Account, row: NumberRow) -> Number | Refused:
         now_ms = self._clock.now_ms()
         rental = Rental(account.id, row.number, self._ids.make(now_ms), now_ms)
         answer = await self._store.commit(self._store.numbers.rent, rental)
         if isinstance(answer, Refusal):
             return Refused(answer)
-        await self._follow()
+        await self._look()
         return answer
 
     # What is rented
@@ -176,7 +184,7 @@ class NumberDesk:
             return NOT_THERE
         if not await self._store.commit(self._store.numbers.release, Release(row.number, row.rental_id)):
             return NOT_THERE
-        await self._follow()
+        await self._look()
         await self._return_to_carrier(row)
         return row.free().as_number
 
@@ -202,7 +210,7 @@ class NumberDesk:
         answer = await self._store.commit(self._store.numbers.forward, wish)
         if answer is None:
             return NOT_THERE
-        await self._follow()
+        await self._look()
         return answer
 
     # The round
@@ -216,7 +224,7 @@ class NumberDesk:
             renewed = await self._store.commit(self._store.numbers.renew, Renewal(now_ms, RENEWALS_MAX))
             if renewed.ended:
                 log.info("numbers_ended", count=len(renewed.ended))
-                await self._follow()
+                await self._look()
                 await asyncio.gather(*map(self._return_to_carrier, renewed.ended))
             if len(renewed.paid) + len(renewed.ended) < RENEWALS_MAX:
                 return
