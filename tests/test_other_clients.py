@@ -6,10 +6,12 @@ Paragraphs such as wire 1.1 are those of the facts about each provider's samples
 import asyncio
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chappe.app import App
@@ -167,10 +169,52 @@ echo (float) file_get_contents("$argv[1]/api/balance.php?user=alice&token=" . ur
 echo " ", (float) file_get_contents("$argv[1]/api/balance.php?user=alice&token=wrong");
 """
 
+# voip-communications.net: an array of fields, key and password by HTTP Basic (voipcom 3.1, 3.2)
+PHP_BASIC = """<?php
+$curl = curl_init($argv[1] . "/api-v2/index.php/sms/send");
+curl_setopt($curl, CURLOPT_USERPWD, "alice:correct horse");
+curl_setopt($curl, CURLOPT_POSTFIELDS, array("from" => "447700900001", "to" => "447700900123",
+    "msg" => "Hello & Привет + 100% é", "delivery_date" => "2010-10-10 10:10"));
+curl_setopt($curl, CURLOPT_RETURNTRANSFER, true);
+$answer = json_decode(curl_exec($curl), true);
+foreach ($answer["send_log"] as $entry) { echo "$entry[code] $entry[to] $entry[country] ", strlen($entry["smsid"]); }
+"""
+
+# smsend.it: log in, then a JSON body under two headers; what the log-in says is used as it comes (smsend 4.2, 4.6)
+PHP_REST = """<?php
+$base = $argv[1] . "/API/v1.0/REST/";
+$curl = curl_init($base . "login?username=alice&password=" . urlencode("correct horse"));
+curl_setopt($curl, CURLOPT_RETURNTRANSFER, true);
+$keys = explode(";", curl_exec($curl));
+$curl = curl_init($base . "sms");
+curl_setopt($curl, CURLOPT_HTTPHEADER, array("Content-type: application/json", "user_key: " . $keys[0],
+    "Session_key: " . $keys[1]));
+curl_setopt($curl, CURLOPT_POSTFIELDS, json_encode(array("message" => "Hello & Привет + 100% é", "message_type" => "N",
+    "returnCredits" => true, "recipient" => array("+447700900123"), "sender" => null,
+    "scheduled_delivery_time" => date("YmdHis", time() - 60))));
+curl_setopt($curl, CURLOPT_RETURNTRANSFER, true);
+$answer = json_decode(curl_exec($curl));
+echo curl_getinfo($curl, CURLINFO_HTTP_CODE), " $answer->result $answer->total_sent";
+"""
+
+# SMS Centre: the numbers of fmt=1 and cost=3, as libraries that are older than JSON read them (smscentre 2.4)
+PHP_NUMBERS = """<?php
+$curl = curl_init($argv[1] . "/sys/send.php");
+curl_setopt($curl, CURLOPT_POSTFIELDS, http_build_query(array("login" => "alice", "psw" => md5("correct horse"),
+    "fmt" => "1", "phones" => "447700900123", "mes" => "Hello & Привет + 100% é", "translit" => "0", "id" => "0",
+    "sender" => "", "time" => "0", "cost" => "3", "charset" => "utf-8")));
+curl_setopt($curl, CURLOPT_RETURNTRANSFER, true);
+list($id, $count, $cost, $balance) = explode(",", curl_exec($curl));
+echo $count > 0 ? "id $id, $count SMS, $cost, $balance left" : "error " . -$count;
+"""
+
 PHP: list[tuple[str, str, str]] = [
     ("Proovl: an array becomes multipart", PHP_ARRAY, "id {id} parts 1"),
     ("SMSFox: a line break and blanks in the URL", PHP_URL, "1"),
     ("SMSFox: a POST in HTTP/1.0 to the Russian address", PHP_CONTEXT, "01"),
+    ("voip-communications.net: an array under HTTP Basic", PHP_BASIC, "200 447700900123 GB 27"),
+    ("smsend.it: log in, then JSON", PHP_REST, "201 OK 1"),
+    ("SMS Centre: four numbers", PHP_NUMBERS, "id {id}, 1 SMS, 0.00, 0.00 left"),
 ]
 
 
@@ -217,6 +261,67 @@ def test_perl(house: House) -> None:
     found = house.run("perl", "-", house.origin, script=PERL)
     assert found == f"Sent {house.last['id']} 1"
     check_kept(house)
+
+
+# smsend.it in the manner of the Perl sample: a content type on the GET, and a header that is literally user_key.
+PERL_REST = """
+use utf8;
+use LWP::UserAgent;
+my $base = "$ARGV[0]/API/v1.0/REST/";
+my $agent = LWP::UserAgent->new;
+my $login = $agent->get($base . "login?username=alice&password=correct+horse", "Content-Type" => "application/json");
+my ($user_key, $session_key) = split /;/, $login->content;
+my $body = '{"message_type":"N","message":"Hello & Привет + 100% é","recipient":["+447700900123"]}';
+utf8::encode($body);
+my $answer = $agent->post($base . "sms", "Content-Type" => "application/json", ":user_key" => $user_key,
+    ":Session_key" => $session_key, Content => $body);
+print $answer->code;
+"""
+
+
+def test_perl_in_rest(house: House) -> None:
+    """LWP sends `user_key` as it is written, and is understood (smsend 4.17)."""
+    has_perl = shutil.which("perl") is not None
+    require("Perl with LWP", has_perl and subprocess.run(["perl", "-MLWP::UserAgent", "-e", "1"]).returncode == 0)
+    assert house.run("perl", "-", house.origin, script=PERL_REST) == "201"
+    check_kept(house)
+
+
+def test_curl_with_doubled_slashes_and_the_go_ahead(house: House) -> None:
+    """Java's doubled slash and C#'s Expect both reach the REST dialect; curl's own clock sees 201 (smsend 4.17)."""
+    require("curl", shutil.which("curl") is not None)
+    base = f"{house.origin}/API/v1.0/REST/"
+    user_key, session_key = house.run("curl", "-sS", f"{base}/login?username=alice&password=correct%20horse").split(";")
+    headers = ["-H", f"User_key: {user_key}", "-H", f"session_key: {session_key}", "-H", "Expect: 100-continue"]
+    body = msgspec.json.encode({"message_type": "L", "message": TEXT, "recipient": [f"+{NUMBER}"]}).decode()
+    words = [*headers, "-H", "Content-Type: application/json; charset=utf-8", "-d", body, "-w", "%{http_code}"]
+    assert house.run("curl", "-sS", "-o", "/dev/null", *words, f"{base}//sms").endswith("201")
+    check_kept(house)
+
+
+APPRISE = """
+import sys
+from apprise import Apprise
+from apprise.plugins.smsc import NotifySMSC
+NotifySMSC.notify_url = sys.argv[1] + "/sys/send.php"
+told = Apprise()
+told.add("smsc://alice:correct%20horse@447700900123/")
+sys.exit(0 if told.notify("Hello & 100% of it") else 1)
+"""
+
+
+def test_apprise(house: House) -> None:
+    """Apprise sends through SMS Centre's door and takes the answer for a success."""
+    house.run(sys.executable, "-", house.origin, script=APPRISE)
+    check_kept(house, "Hello & 100% of it")
+
+
+APPRISE_WRONG = APPRISE.replace("correct%20horse", "wrong")
+
+
+def test_apprise_hears_a_refusal(house: House) -> None:
+    """With a wrong password Apprise reports a failure, as it would with the provider."""
+    house.run(sys.executable, "-", house.origin, script=APPRISE_WRONG.replace("0 if", "1 if").replace("else 1", "else 0"))
 
 
 def test_python(house: House) -> None:
