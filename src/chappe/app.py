@@ -173,7 +173,6 @@ class App:
             dialects=self._dialects,
             clock=clock,
             ids=IdMaker(self._random_bits),  # likewise
-            has_mail=bool(self.settings.mail_server),
         ).plan
         self._fleet = Fleet(self._make_dispatcher)
         self._closing.push_async_callback(self._fleet.stop, self._share(SHARE_DISPATCH))

@@ -1,7 +1,8 @@
 """The `chappe` command: a gateway to try, a gateway to run, and the client library from the shell.
 
     demo, serve             run the gateway in this process until SIGINT or SIGTERM; a second signal ends it at once
-    apply, check, alias     look at or change a gateway's database, whether it runs or not
+    apply, check, alias,
+    inbound                 look at or change a gateway's database, whether it runs or not
     send, status, balance   speak to any server that speaks one of our dialects: chappe or the provider itself
 
 Exit codes: 0 done, 1 failed, 2 wrong use. Commands import what they need when they run, so that `--help` is quick and a
@@ -245,6 +246,41 @@ def alias_settings(config: Path | None, data: str | None, database: str | None) 
     settings = settings_of(config, store_options(data, database), is_quiet=True)
     refuse_wrong_url(settings)
     return settings
+
+
+@program.command()
+@options(
+    click.option("--from", "originator", required=True, metavar="NUMBER", help="The phone that writes."),
+    click.option("--to", "recipient", required=True, metavar="NUMBER", help="The account's number that it writes to."),
+    click.option("--text", required=True, help="What; - reads it from the standard input."),
+    click.option("--parts", is_flag=True, help="As the segments that a phone would cut it into, the last one first."),
+    click.option("--carrier", metavar="NAME", help="The carrier that brings it [the first simulated one]."),
+    config,
+    data,
+    database,
+)
+def inbound(
+    originator: str,
+    recipient: str,
+    text: str,
+    parts: bool,
+    carrier: str | None,
+    config: Path | None,
+    data: str | None,
+    database: str | None,
+) -> None:
+    """Bring a message from a phone.
+
+    It is kept as if a carrier had brought it, and goes where messages to that number go: at once where a server is
+    running, else when one starts.
+    """
+    from chappe.cli.inbound import bring
+
+    settings = settings_of(config, store_options(data, database), is_quiet=True)
+    refuse_wrong_url(settings)
+    written = sys.stdin.read() if text == "-" else text
+    for line in bring(settings, originator, recipient, written, carrier_name=carrier, in_parts=parts):
+        click.echo(line)
 
 
 # The client library from the shell

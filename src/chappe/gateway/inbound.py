@@ -178,7 +178,10 @@ def number_of(written: str) -> str:
 
 
 class Planner:
-    """Decides what follows from a whole message. Asked in the writer's thread, with `ids` of its own."""
+    """Decides what follows from a whole message. Asked in the writer's thread, with `ids` of its own.
+
+    A forward that this process has no way for (mail without a server) is planned too: another one may have it.
+    """
 
     def __init__(
         self,
@@ -187,13 +190,11 @@ class Planner:
         dialects: Mapping[str, Dialect],
         clock: Clock,
         ids: IdMaker,
-        has_mail: bool,
     ) -> None:
         self._directory = directory
         self._dialects = dialects
         self._clock = clock
         self._ids = ids
-        self._has_mail = has_mail
 
     def plan(self, inbound: Inbound) -> Consequences:
         forwarding = self._directory().forwarding(inbound.recipient)
@@ -224,7 +225,7 @@ class Planner:
         dialect = inbound_dialect(account, self._dialects)
         wanted = (
             (INBOUND, dialect, forwarding.url, account.inbound_url),
-            (MAIL, "", forwarding.email if self._has_mail else "", account.inbound_email),
+            (MAIL, "", forwarding.email, account.inbound_email),
             (PHONE, "", forwarding.phone, account.inbound_phone),
         )
         return [
