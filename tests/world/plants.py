@@ -138,7 +138,7 @@ def take_any_answer_for_success(patch: Patch) -> None:
 def forget_to_void_cancelled(patch: Patch) -> None:
     whole = Messages.cancel_many
 
-    def cancel_many(self: Messages, *arguments: Any) -> list[tuple[int, list[Message]]]:
+    def cancel_many(self: Messages, *arguments: Any) -> list[int]:
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(Ledger, "write", lambda *_: None)
             return whole(self, *arguments)

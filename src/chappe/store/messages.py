@@ -340,7 +340,7 @@ class Messages:
         for one in recalls:
             which = {"account": one.account_id, "now": one.now_ms}
             earlier = transaction.rows(self._recalled, **which) if is_repeat else []
-            rows = transaction.rows(self._recall, **which, count_max=one.count_max)
+            rows = transaction.rows(self._recall, **which, count_max=max(0, one.count_max - len(earlier)))
             counts.append(len(earlier) + self._close(transaction, rows, one.now_ms))
         return counts
 
