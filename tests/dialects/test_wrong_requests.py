@@ -58,7 +58,7 @@ def judge(account: Account, submission: Submission) -> Outcome:
         return Refused(Refusal.BAD_ORIGINATOR)
     if segments is None:
         return Refused(Refusal.TEXT_TOO_LONG)
-    if not all(recipient.startswith(PREFIX) for recipient in submission.recipients):
+    if not all(recipient.removeprefix("+").startswith(PREFIX) for recipient in submission.recipients):
         return Refused(Refusal.NO_ROUTE)
     if segments * len(submission.recipients) * PRICE_CENTS > BALANCES_CENTS[account.name]:
         return Refused(Refusal.NO_FUNDS)

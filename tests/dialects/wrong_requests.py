@@ -508,11 +508,104 @@ SMSEND_BELONGINGS_ROWS: list[tuple[HttpResponse, str, HttpRequest]] = [
     (REST_NOT_FOUND, "e-mail lists, which are not ours", rest("POST", "list", {})),
 ]
 
+# smsend: the messages themselves
+
+REST_SMS: dict[str, object] = {
+    "message_type": "N",
+    "message": "Hello",
+    "recipient": ["+447700900002"],
+    "sender": "ACME",
+}
+
+
+def rest_sms(credentials: str = ALICE, *, path: str = "sms", **changed: object) -> HttpRequest:
+    return rest("POST", path, REST_SMS | changed, basic(credentials))
+
+
+BAD_JSON = bad("the body is not JSON")
+BAD_KIND = bad("the body is of the wrong kind")
+BAD_SENDER = fault(400, 102, "Invalid sender")
+NO_TEXT = fault(400, 103, "Empty message")
+LONG_TEXT = fault(400, 104, "Message too long")
+NO_ROUTE = fault(400, 109, "No route to recipient")
+NO_MONEY = fault(400, 110, "Not enough credit")
+
+
+SMSEND_ROWS: list[tuple[HttpResponse, str, HttpRequest]] = [
+    (REST_UNAUTHORISED, "no keys", HttpRequest(method="POST", path=REST + "sms", headers=JSON, body=b"{}")),
+    (REST_UNAUTHORISED, "a wrong password", rest_sms("alice:wrong horse")),
+    (REST_UNAUTHORISED, "an unknown account", rest_sms("nobody:correct horse")),
+    (REST_UNAUTHORISED, "wrong in every way", rest("POST", "sms", b"x", basic("nobody:x"))),
+    (
+        fault(404, 201, "Wrong credentials"),
+        "login: a wrong password",
+        HttpRequest(method="GET", path=REST + "login", query=b"username=alice&password=wrong"),
+    ),
+    (
+        fault(404, 201, "Wrong credentials"),
+        "token: nothing at all",
+        HttpRequest(method="GET", path=REST + "token"),
+    ),
+    (
+        fault(404, 200, "Unauthorized"),
+        "checksession: no keys",
+        HttpRequest(method="GET", path=REST + "checksession"),
+    ),
+    (REST_NOT_FOUND, "a path without a row", rest_sms(path="nothing")),
+    (REST_NOT_FOUND, "a method without a row", rest("PUT", "sms", REST_SMS)),
+    (REST_NOT_FOUND, "an e-mail campaign", rest_sms(path="list")),
+    (REST_NOT_FOUND, "an unknown order", rest("GET", "sms/5340BAB747918001")),
+    (REST_NOT_FOUND, "an order id beyond 63 bits", rest("GET", "sms/FFFFFFFFFFFFFFFF")),
+    (REST_NOT_FOUND, "what is no order id", rest("GET", "sms/a%20b")),
+    (REST_NOT_FOUND, "an unknown order, to be deleted", rest("DELETE", "sms/nothing")),
+    (
+        bad("from and to are yyyyMMddHHmmss, and from is needed"),
+        "history: no from",
+        rest("GET", "smshistory"),
+    ),
+    (BAD_JSON, "no body", rest("POST", "sms", b"")),
+    (BAD_JSON, "a form", rest("POST", "sms", b"message_type=N&message=Hello")),
+    (BAD_JSON, "half a body", rest("POST", "sms", b'{"message_type": "N"')),
+    (BAD_JSON, "a body 100,000 lists deep", rest("POST", "sms", b"[" * 100_000)),
+    (BAD_JSON, "a body in UTF-16", rest("POST", "sms", '{"message_type": "N"}'.encode("utf-16"))),
+    (BAD_KIND, "a list", rest("POST", "sms", b"[]")),
+    (BAD_KIND, "a string", rest("POST", "sms", b'"sms"')),
+    (fault(400, 100, "Bad request"), "a body of 9 MiB", rest_sms(message="a" * (9 << 20))),
+    (bad("message_type"), "no message type", rest_sms(message_type=None)),
+    (bad("message_type"), "an unknown message type", rest_sms(message_type="XX")),
+    (bad("message"), "a message that is a list", rest_sms(message=["Hello"])),
+    (bad("order_id"), "an order id of 33 characters", rest_sms(order_id="x" * 33)),
+    (bad("order_id"), "an order id with a blank", rest_sms(order_id="a b")),
+    (bad("encoding"), "an encoding that is none", rest_sms(encoding="utf-8")),
+    (bad("scheduled_delivery_time"), "a time that is none", rest_sms(scheduled_delivery_time="soon")),
+    (bad("scheduled_delivery_timezone"), "a zone that is none", rest_sms(scheduled_delivery_timezone="Mars")),
+    (bad("statusnotificationURL"), "a URL that is none", rest_sms(statusnotificationURL="x")),
+    (bad("id_landing"), "a landing page", rest_sms(id_landing=1)),
+    (NO_TEXT, "no text", rest_sms(message=None)),
+    (NO_TEXT, "an empty text", rest_sms(message="")),
+    (LONG_TEXT, "1,001 characters", rest_sms(message="a" * 1001)),
+    (LONG_TEXT, "451 characters beyond GSM", rest_sms(message="й" * 451)),
+    (LONG_TEXT, "161 characters of low quality", rest_sms(message="a" * 161, message_type="LL")),
+    (BAD_NUMBER, "no recipient", rest_sms(recipient=None)),
+    (BAD_NUMBER, "nobody in the list", rest_sms(recipient=[])),
+    (BAD_NUMBER, "a number of two digits", rest_sms(recipient=["12"])),
+    (BAD_NUMBER, "a number of letters", rest_sms(recipient="nobody")),
+    (BAD_NUMBER, "a number of Arabic digits", rest_sms(recipient=["٤٤٧٧٠٠٩٠٠٠٠٢"])),
+    (BAD_NUMBER, "one number that is good and one that is not", rest_sms(recipient=["+447700900002", "12"])),
+    (BAD_NUMBER, "a bad number, from a sender that is not allowed", rest_sms(recipient=["12"], sender="BANK")),
+    (BAD_NUMBER, "a recipient without a number, with variables", rest_sms(path="paramsms", recipients={"0": {"n": 1}})),
+    (fault(400, 105, "Too many recipients"), "10,001 recipients", rest_sms(recipient=numbers(10_001).split(","))),
+    (BAD_SENDER, "a sender that is not the account's", rest_sms(sender="BANK")),
+    (BAD_SENDER, "a number of another account as sender", rest_sms(sender="447700900003")),
+    (NO_ROUTE, "a country without a route", rest_sms(recipient=["+390612345678"])),
+    (NO_MONEY, "no money", rest_sms("broke:battery staple", sender="447700900003")),
+]
+
 ROWS: dict[str, list[tuple[HttpResponse, str, HttpRequest]]] = {
-    "smsend": SMSEND_BELONGINGS_ROWS,
     "smsfox": [(plain(code), name, request) for code, name, request in SMSFOX_ROWS],
     "proovl": [(plain(line), name, request) for line, name, request in PROOVL_ROWS],
     "voipcom": VOIPCOM_ROWS,
+    "smsend": SMSEND_BELONGINGS_ROWS + SMSEND_ROWS,
     "smscentre": [
         (HttpResponse(headers=SMSC_TEXT, body=line.encode()), name, request) for line, name, request in SMSC_ROWS
     ],
@@ -535,5 +628,6 @@ RIGHT_REQUESTS: list[RightRequest] = [
     RightRequest("smsfox", post("/en/api/", form(FOX)), b"01"),
     RightRequest("proovl", post("/api/send.php", form(PRO)), b"Sent;"),
     RightRequest("voipcom", voip(), b'{"send_log":[{"code":200,"code_desc":"",'),
+    RightRequest("smsend", rest_sms(), b'{"result":"OK","order_id":"'),
     RightRequest("smscentre", smsc(), b"OK - 1 SMS, ID - "),
 ]
