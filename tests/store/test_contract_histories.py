@@ -1,5 +1,7 @@
 """Histories: an account finds its messages by id, name and time, page by page, and nobody else's."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +63,16 @@ def fill(house: House) -> None:
     )
 
 
+@pytest.fixture
+def sqlite_house(tmp_path: Path) -> Iterator[House]:
+    """The same on SQLite alone."""
+    built = House(f"sqlite:///{tmp_path}/chappe.db")
+    try:
+        yield built
+    finally:
+        built.close()
+
+
 # Which minutes are found, newest first, and how many there are in all
 
 LISTINGS: list[tuple[str, dict[str, Any], dict[str, Any], list[int], int]] = [
@@ -98,10 +110,9 @@ def test_a_page_has_a_limit(house: House) -> None:
     assert (len(ids), total) == (COUNT_MAX, COUNT_MAX + 5)
 
 
-def test_a_listing_walks_the_accounts_own_index(house: House) -> None:
+def test_a_listing_walks_the_accounts_own_index(sqlite_house: House) -> None:
     """The list and its total are read through the index of the account, not through everybody's rows."""
-    if not house.database.is_sqlite:
-        pytest.skip("PostgreSQL plans by size; the statements and the index are the same")
+    house = sqlite_house  # PostgreSQL plans by size: an empty table tells nothing
     histories = house.store.histories
     for prepared in (histories._list, histories._count, histories._list_submissions, histories._count_submissions):
         with house.database.connect() as connection, connection.transaction() as transaction:
@@ -182,7 +193,7 @@ def test_submissions_are_listed(house: House) -> None:
 
 
 def test_spending_is_what_was_not_given_back(house: House) -> None:
-    """Sent and waiting messages of the span count with their price; cancelled, refused and never charged ones do not."""
+    """Sent and waiting messages of a span count with their price, cancelled, refused and never charged ones do not."""
     house.fund(OTHER, 100 * PRICE_MICROS)
     house.accept(*(a_message(at(minute), segments=2) for minute in (1, 2, 3)))
     by_id = {one.id: one for one in house.claim()}
