@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -18,7 +19,6 @@ from chappe.core.centre import Done, Refusal, Refused
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier
 from chappe.core.numbers import ListNumbers, ListOffers, Number, Numbers, RentNumber, ReturnNumber, SetNumber
-from chappe.gateway.directory import Directory
 from chappe.gateway.front import Answers
 from chappe.gateway.gateway_file import read_url
 from chappe.gateway.number_stock import Wholesaler
@@ -42,6 +42,12 @@ NOT_THERE = Refused(Refusal.NOT_FOUND)
 NOT_LENT = Refused(Refusal.UNREACHABLE)
 
 
+class Known(Protocol):
+    """What is looked up: the directory's current snapshot."""
+
+    def carrier(self, carrier_id: int) -> Carrier | None: ...
+
+
 class NumberDesk:
     """`wholesaler` tells how a carrier lends, None where it does not; `follow` looks at the configuration at once."""
 
@@ -49,7 +55,7 @@ class NumberDesk:
         self,
         *,
         store: Store,
-        directory: Callable[[], Directory],
+        directory: Callable[[], Known],
         wholesaler: Callable[[Carrier], Wholesaler | None],
         follow: Callable[[], Awaitable[object]],
         clock: Clock,
