@@ -12,7 +12,9 @@ from chappe.core.ids import EPOCH_MS, RANDOM_BITS
 from chappe.core.model import Inbound, Service
 from chappe.core.sessions import Authenticate
 from chappe.dialects.base import HttpRequest, HttpResponse, Reply, run
-from chappe.dialects.voipcom import CODES, REFUSALS, ROOT, SEND, STATES, VOIPCOM, id_of, smsid_of
+from chappe.dialects.voipcom import VOIPCOM
+from chappe.dialects.voipcom.facts import CODES, REFUSALS, ROOT, SEND, STATES
+from chappe.dialects.voipcom.formats import id_of, smsid_of
 from dialects.centres import ACCOUNT, ScriptedCentre, upstream_of
 from dialects.fidelity import REPORT, SUBMISSION, converse
 from dialects.wrong_requests import voip, voip_method
