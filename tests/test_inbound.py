@@ -13,6 +13,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from click.testing import CliRunner, Result
 
 from chappe.cli import program
+from chappe.cli.check import findings
 from chappe.settings import Settings
 from chappe.store import schema
 from whole import Call, Sink, all_are, apply, ask, audit, eventually, get, post, rows, run, serving, settings_in
@@ -279,6 +280,21 @@ def test_mail_waits_for_its_server(tmp_path: Path) -> None:
             await eventually(ended)
 
     run(story())
+
+
+def test_check_tells_who_waits_for_mail(tmp_path: Path) -> None:
+    """`chappe check` names accounts that want mail where no server takes it, and the server where one does."""
+    settings = settings_in(tmp_path)
+    apply(settings, world(MAIL))
+
+    def told(**changes: str) -> list[tuple[str, str]]:
+        found = findings(settings_in(tmp_path, **changes))
+        return [(one.state.value, one.found) for one in found if one.subject == "mail"]
+
+    assert told() == [("warning", "none, but messages to alice shall go to a mailbox")]
+    assert told(mail_server="127.0.0.1:25", mail_from="a@b.example") == [("ok", "by 127.0.0.1:25, starttls")]
+    apply(settings, world())
+    assert told() == []
 
 
 # Another phone

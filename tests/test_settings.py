@@ -70,6 +70,10 @@ WRONG = [
     ("http = 'localhost:http'", ["http", "HOST:PORT"]),
     ("http = '127.0.0.1:65536'", ["http", "HOST:PORT"]),
     ("http = '::1:8080'", ["http", "[::1]:8080"]),
+    ("mail_server = 'mail'", ["chappe.toml", "mail_server", "HOST:PORT"]),
+    ("mail_server = 'mail:25'", ["mail_server needs mail_from"]),
+    ("mail_tls = 'yes'", ["chappe.toml", "mail_tls", "starttls or tls or none"]),
+    ("http = ''", ["http", "HOST:PORT"]),
     ("tls_key = 'x.key'", ["tls_certificate", "both or neither"]),
     ("data = ]", ["chappe.toml", "line 1"]),
 ]

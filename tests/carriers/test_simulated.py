@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
-from chappe.carriers.simulated import FATES, REMEMBERED_MAX, SimulatedCarrier
+from chappe.carriers.simulated import ANSWER_MAX, FATES, REMEMBERED_MAX, SimulatedCarrier
 from chappe.core.centre import Accepted, Refusal, Refused, Uncertain
-from chappe.core.model import Receipt, Report, State, Submission
+from chappe.core.model import Inbound, Receipt, Report, State, Submission
 from chappe.store import schema
 from gateway.middle import PROOVL, Middle, play
 
@@ -39,6 +39,7 @@ ENDINGS = [
     Ending("9008", 59, "sent", PRICE, 0, ("Sent",)),
     Ending("9008", 60, "delivered", PRICE, 0, ("Sent", "Delivered")),
     Ending("9009", 3600, "sent", PRICE, 0, ("Sent",)),
+    Ending("9010", 0, "delivered", PRICE, 0, ("Sent", "Delivered")),
 ]
 
 
@@ -113,6 +114,25 @@ def test_it_is_a_message_centre_that_knows_what_it_took() -> None:
         assert isinstance(await carrier.query("4"), Report)
         await asyncio.sleep(0)
         assert [one.state for one in received] == [State.DELIVERED] * 2
+
+    asyncio.run(converse())
+
+
+def test_a_phone_that_answers() -> None:
+    """Ending 9010 answers to the sender with what it read, at most a segment long, once; a name gets no answer."""
+
+    async def converse() -> None:
+        answers: list[Inbound] = []
+        carrier = SimulatedCarrier(lambda _: None, lambda bits: 5, answers.append)
+        for originator, text in (("447700900001", "a" * 200), ("ACME", "Hello")):
+            await carrier.submit(
+                Submission(recipients=("447700909010",), text=text, originator=originator, reference=originator)
+            )
+        await asyncio.sleep(0)
+        [answer] = answers
+        assert (answer.originator, answer.recipient) == ("447700909010", "447700900001")
+        assert answer.text == ("You wrote: " + "a" * 200)[:ANSWER_MAX]
+        assert answer.reference
 
     asyncio.run(converse())
 

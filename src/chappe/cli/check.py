@@ -20,18 +20,22 @@ from cryptography import x509
 from msgspec import Struct
 
 from chappe.clock import SystemClock
+from chappe.gateway.directory import account_settings
 from chappe.gateway.secrets import KEY_FILE, Sealer, SealError
 from chappe.listeners.tls import server_context
 from chappe.networks import Networks
 from chappe.settings import DATABASE_FILE, Settings, mistyped
+from chappe.store.configuration import Configuration
 from chappe.store.database import Database, DatabaseUrlError, StoreError
 from chappe.store.figures import Figures, Overview
 from chappe.store.migrate import HEAD
+from chappe.store.money import Ledger
 from chappe.store.promises import durability_promises, nodes_count, tables_version, version_promise
 
 DISK_LOW = 512 * 2**20  # bytes
 EXPIRES_SOON = timedelta(days=21)
 CALLBACK_LATE = timedelta(hours=1)
+NAMES_SHOWN_MAX = 10
 
 
 class State(StrEnum):
@@ -97,6 +101,7 @@ def look_at_database(settings: Settings) -> Iterator[Finding]:
             return
         yield from look_at_mode(database.file)
         yield from look_inside(database)
+        yield from look_at_mail(database, settings)
     except DatabaseUrlError as error:
         yield Finding("database", State.WRONG, str(error), "correct the setting database, or --database")
     except (StoreError, OSError) as error:
@@ -122,6 +127,22 @@ def look_inside(database: Database) -> Iterator[Finding]:
     yield Finding("tables", State.OK, f"version {at}")
     yield from look_at_servers(database)
     yield from look_at_books(database)
+
+
+def look_at_mail(database: Database, settings: Settings) -> Iterator[Finding]:
+    """Whether who wants mail can get it."""
+    if tables_version(database) != HEAD:
+        return
+    with database.connect() as connection, connection.transaction(is_reading=True) as transaction:
+        stored = Configuration(database, Ledger(database)).load(transaction)
+    wanting = {row.id for row in stored.accounts if row.is_active and account_settings(row).inbound_email}
+    wanting |= {number.account_id for number in stored.rented if number.email}
+    if settings.mail_server:
+        yield Finding("mail", State.OK, f"by {settings.mail_server}, {settings.mail_tls}")
+    elif wanting:
+        names = ", ".join(sorted(row.name for row in stored.accounts if row.id in wanting)[:NAMES_SHOWN_MAX])
+        found = f"none, but messages to {names} shall go to a mailbox"
+        yield Finding("mail", State.WARNING, found, "set mail_server and mail_from")
 
 
 def look_at_servers(database: Database) -> Iterator[Finding]:
