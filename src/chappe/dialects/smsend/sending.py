@@ -126,7 +126,9 @@ def submit(
 def accept(fields: Fields, verdict: Accepted, credits_left: int | None) -> HttpResponse:
     """4.6: 201, and nothing but integers where numbers are, because typed clients die on anything else."""
     sent = [ticket for ticket in verdict.tickets if ticket.refusal is None]
-    order_id = orders.written(verdict.reference or verdict.tickets[0].reference)
+    if not sent:
+        return refuse(Refused(Refusal.BAD_RECIPIENT))
+    order_id = orders.written(sent[0].reference)  # the first message's id is the submission's
     answer = {
         "result": "OK",
         "order_id": fields["order_id"] or order_id,
