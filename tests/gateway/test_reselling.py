@@ -301,11 +301,14 @@ def test_credit_moves_and_is_remembered(tmp_path: Path) -> None:
         assert await shop.ask(UndoPurchase(shop.alice, bob_id, second.id)) == Done()
         assert await shop.ask(UndoPurchase(shop.alice, bob_id, first.id)) == Done()
         assert reason(await shop.ask(UndoPurchase(shop.alice, bob_id, first.id))) is Refusal.TOO_LATE
-        assert reason(await shop.ask(UndoPurchase(shop.alice, bob_id, 5))) is Refusal.NOT_FOUND
+        for unknown in (5, 0, -1, 1 << 70):
+            assert reason(await shop.ask(UndoPurchase(shop.alice, bob_id, unknown))) is Refusal.NOT_FOUND
         assert (await shop.fetched(bob_id)).balance_micros == 0
         listed = await shop.ask(ListPurchases(account=shop.alice, subaccount_id=bob_id))
         undone = [msgspec.structs.replace(one, is_undone=True) for one in (second, first)]
         assert listed == Purchases(items=tuple(undone), total=2)
+        beyond = await shop.ask(ListPurchases(account=shop.alice, subaccount_id=bob_id, offset=1 << 70))
+        assert beyond == Purchases(items=(), total=2)
 
     promise(tmp_path, script)
 

@@ -42,6 +42,7 @@ PAGE_MAX = 1_000
 DETAILS_MAX = 100
 DETAIL_NAME_MAX = 64  # characters
 DETAIL_MAX = 1_000
+ID_LIMIT = 1 << 63  # what is beyond fits no column
 
 NO_SUBACCOUNT = Refused(Refusal.NOT_FOUND)
 NAME_TAKEN = Refused(Refusal.FORBIDDEN, "the name is taken")
@@ -146,7 +147,7 @@ class ResellingDesk:
     async def list_subaccounts(self, call: ListSubaccounts) -> Subaccounts:
         await self._follow()
         children = self._directory().children(call.account.id)
-        begin = max(0, call.offset)
+        begin = offset_of(call.offset)
         page = children[begin : begin + count_of(call.count_max)]
         return Subaccounts(items=await self._told(page), total=len(children))
 
@@ -214,7 +215,7 @@ class ResellingDesk:
                 self._store.reselling.purchases,
                 account_id=call.account.id,
                 subaccount_id=call.subaccount_id,
-                offset=max(0, call.offset),
+                offset=offset_of(call.offset),
                 count_max=count_of(call.count_max),
             )
         )
@@ -222,6 +223,9 @@ class ResellingDesk:
 
     async def undo(self, call: UndoPurchase) -> Outcome:
         """Done once; `too_late` after that, `no_funds` where the credit was spent meanwhile."""
+        await self._follow()
+        if self._child(call.account, call.subaccount_id) is None or not 0 < call.purchase_id < ID_LIMIT:
+            return Refused(Refusal.NOT_FOUND)
         undoing = Undoing(
             account_id=call.account.id,
             subaccount_id=call.subaccount_id,
@@ -229,6 +233,10 @@ class ResellingDesk:
             now_ms=self._clock.now_ms(),
         )
         return UNDOINGS[await self._store.commit(self._store.reselling.undo, undoing)]
+
+
+def offset_of(offset: int) -> int:
+    return min(max(0, offset), ID_LIMIT - 1)
 
 
 def count_of(count_max: int) -> int:
