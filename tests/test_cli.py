@@ -200,7 +200,11 @@ WRONG_USE = [
     (["apply", __file__, "--database", "not a url"], {}, "the database URL cannot be read: use sqlite:///FILE"),
     (["apply"], {}, "Missing argument 'FILE'"),
     (["apply", "absent.toml"], {}, "absent.toml"),
-    (["send", "--via", "telex", "--login", "a", "--to", "1", "--text", "x"], {}, "there are proovl, smsfox"),
+    (
+        ["send", "--via", "telex", "--login", "a", "--to", "1", "--text", "x"],
+        {},
+        "there are proovl, smscentre, smsend, smsfox, voipcom",
+    ),
     (["send", "--via", "smsfox", "--login", "a", "--to", "1", "--text", "x"], {}, "set CHAPPE_PASSWORD"),
     (["balance", "--via", "smsfox", "--login", "a", "--url", "host:80"], {"CHAPPE_PASSWORD": "x"}, "http://"),
     (["status", "--via", "smsfox", "--login", "a"], {}, "Missing argument 'REFERENCE'"),

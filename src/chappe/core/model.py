@@ -207,6 +207,9 @@ class Inbound(Struct, frozen=True, kw_only=True):
     concatenation: Concatenation | None = None
 
 
+VIRTUAL = "virtual"  # the reason of a delivery that a virtual account is told of
+
+
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What we tell a customer about one message, or about a submission as a whole, when asked or by callback."""
 
@@ -223,4 +226,4 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     coding: Coding = Coding.TEXT
     due_ms: int = 0  # when it was, or will be, sent
     changed_ms: int = 0  # when it came into its state
-    reason: str = ""  # of a failure: a word of `core.centre.Refusal`; empty where none is known
+    reason: str = ""  # of a failure: a word of `core.centre.Refusal`; empty where none is known; or VIRTUAL

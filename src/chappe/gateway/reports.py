@@ -3,7 +3,7 @@
 from chappe.core.centre import Refusal
 from chappe.core.ids import made_ms
 from chappe.core.lifecycle import combined
-from chappe.core.model import Message, Report, State
+from chappe.core.model import VIRTUAL, Message, Report, State
 from chappe.store.histories import Past
 
 REASONS = frozenset(Refusal)
@@ -25,7 +25,7 @@ def report_of(message: Message, *, state: State, changed_ms: int, detail: str, t
         coding=message.coding,
         due_ms=message.due_ms,
         changed_ms=changed_ms,
-        reason=reason_of(detail) if state in FAILED else "",
+        reason=reason_of(message, state, detail),
     )
 
 
@@ -45,10 +45,13 @@ def best_known_ms(message: Message, now_ms: int) -> int:
     return min(message.due_ms, now_ms) if message.attempt else made_ms(message.id)
 
 
-def reason_of(detail: str) -> str:
-    """Why a message failed, where its detail begins with a word of the contract (see `dispatch.detail_of`)."""
-    word = detail.partition(":")[0]
-    return word if word in REASONS else ""
+def reason_of(message: Message, state: State, detail: str) -> str:
+    """Why a message failed, where its detail begins with a word of the contract (see `dispatch.detail_of`); or that it
+    was delivered without ever having been sent."""
+    if state in FAILED:
+        word = detail.partition(":")[0]
+        return word if word in REASONS else ""
+    return VIRTUAL if detail == VIRTUAL and not message.attempt else ""
 
 
 def together(messages: list[Message]) -> Report:

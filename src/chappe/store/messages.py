@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from chappe.core.ledger import TRANSFERS, Entry, Kind, entry, grant
 from chappe.core.lifecycle import RECEIPT_PATIENCE_S, WAITING
-from chappe.core.model import Coding, Message, Priority, Service, State
+from chappe.core.model import VIRTUAL, Coding, Message, Priority, Service, State
 from chappe.store.callbacks import Callbacks
 from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant
 from chappe.store.money import Ledger
@@ -61,7 +61,6 @@ MESSAGE_COLUMNS = (
 RECIPIENTS_MAX = 100_000  # of one submission
 IS_WAITING = message.c.state.in_([constant(state.value) for state in WAITING])
 IS_SCHEDULED = message.c.state == constant(State.SCHEDULED.value)
-VIRTUAL = "virtual"  # the detail of what an account without real messages is told was delivered
 
 GIVEN_BACK = exists().where(
     entry_row.c.source_id == message.c.id,

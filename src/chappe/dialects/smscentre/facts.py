@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 from chappe.core.centre import Outcome, Refusal, Refused
-from chappe.core.model import Coding, Report, State
+from chappe.core.model import VIRTUAL, Coding, Report, State
 
 # Addresses and limits
 
@@ -160,7 +160,6 @@ REJECTIONS: dict[str, Fate] = {  # why a message or a number was refused: ours
     Refusal.NO_FUNDS: Fate(24),
     Refusal.NO_ROUTE: Fate(25, 248),
 }
-VIRTUAL = "virtual"  # the reason of what was sent in test mode
 VIRTUAL_FATE = Fate(1, 200)  # 2.8
 
 STATES: dict[int, State] = {  # what a status means to us who send; 6 is spam, 2 and 4 are better than delivered
