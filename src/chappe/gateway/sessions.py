@@ -11,7 +11,7 @@ node, without anything being deleted. An access token has no row at all: it can 
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 
@@ -28,6 +28,7 @@ SESSION_MS = 5 * 60_000  # without a call (smsend 4.2)
 WRITTEN_S = 30.0  # how far the rows may be behind
 DEAD_KEPT_MS = 24 * 3_600_000  # so that whoever comes back with one is no guesser
 KNOWN_MAX = 100_000
+WRITTEN_AT_ONCE = 500  # so that messages find room beside them
 KEY_BYTES = 24
 
 
@@ -48,7 +49,7 @@ class SessionDesk:
         self._sealer = sealer
         self._clock = clock
         self._used_ms: dict[str, int] = {}  # by digest, as far as this node knows
-        self._unwritten: set[str] = set()
+        self._unwritten: set[str] = set()  # of these, those whose rows are behind
 
     @property
     def answers(self) -> Answers:
@@ -95,20 +96,23 @@ class SessionDesk:
         return Found.ALIVE if self.is_known(account, key, renews=renews) else Found.DEAD
 
     async def run_once(self) -> None:
-        """Write down which sessions were used, forget those that are gone, sweep those that have long been dead."""
+        """Write down which sessions were used, forget the dead, sweep those that have long been so."""
+        used = [Use(digest, self._used_ms[digest]) for digest in self._unwritten]
+        for begin in range(0, len(used), WRITTEN_AT_ONCE):
+            await self._write(used[begin : begin + WRITTEN_AT_ONCE])
         now_ms = self._clock.now_ms()
-        used = [Use(digest, self._used_ms[digest]) for digest in self._unwritten if digest in self._used_ms]
-        are_there = await asyncio.gather(*(self._store.commit(self._store.sessions.renew, one) for one in used))
-        for one, is_there in zip(used, are_there, strict=True):
-            if not is_there:
-                self._forget(one.digest)
-            elif self._used_ms.get(one.digest) == one.used_ms:
-                self._unwritten.discard(one.digest)
-        self._unwritten &= self._used_ms.keys()
         for digest, used_ms in list(self._used_ms.items()):
             if now_ms >= used_ms + SESSION_MS and digest not in self._unwritten:
                 self._forget(digest)
         await self._store.commit(self._store.sessions.sweep, now_ms - DEAD_KEPT_MS)
+
+    async def _write(self, used: Sequence[Use]) -> None:
+        are_there = await asyncio.gather(*(self._store.commit(self._store.sessions.renew, one) for one in used))
+        for one, is_there in zip(used, are_there, strict=True):
+            if not is_there:
+                self._forget(one.digest)
+            elif self._used_ms.get(one.digest) == one.used_ms:  # else it was used again meanwhile
+                self._unwritten.discard(one.digest)
 
     def _remember(self, digest: str, used_ms: int) -> None:
         while len(self._used_ms) >= KNOWN_MAX:
