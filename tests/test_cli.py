@@ -4,6 +4,7 @@ import fcntl
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -341,22 +342,27 @@ def test_a_wrong_file_changes_nothing(applied: str, tmp_path: Path) -> None:
 
 
 def test_the_demo_shows_a_whole_trip(start: Start) -> None:
-    """Pasting the demo's lines into a shell sends, and every step of the trip is shown: also one that fails."""
+    """Pasting the demo's lines into a shell sends, fails, is answered or writes back, and each step is shown."""
     require("curl", subprocess.run(["which", "curl"], capture_output=True).returncode == 0)
     running = start("demo", "--http", "127.0.0.1:0")
     running.wait_for("trips")
     lines = [line for line in running.lines if line.startswith("curl ")]
-    assert len(lines) == 3
+    *_, failing, answered = lines
     for line in lines[:2]:
         answer = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
         assert re.match(r"01\n|Sent;\d+;1\n", answer)
         short_id = running.wait_for(r"(\.\.\d{5})  4477\*+23 +accepted")[1]
         for step in ("sent ", "delivered ", "callback +customer answered 200"):
             running.wait_for(rf"{re.escape(short_id)}  4477\*+23 +{step}")
-    subprocess.run(lines[2], shell=True, capture_output=True, timeout=TIMEOUT_S)
+    subprocess.run(failing, shell=True, capture_output=True, timeout=TIMEOUT_S)
     running.wait_for(r"9990\*+01 +undeliverable")
+    subprocess.run(answered, shell=True, capture_output=True, timeout=TIMEOUT_S)
+    running.wait_for(r"inbound +message from a phone")
+    [phone] = [line for line in running.lines if line.startswith("chappe inbound")]
+    brought = run(*shlex.split(phone)[1:])
+    assert re.search(r"goes to http://127\.0\.0\.1:\d+/demo/receipt in the words of proovl", brought.stdout)
     assert running.stop(signal.SIGINT) == 0
-    assert EXAMPLE_NUMBER not in "".join(line for line in running.lines if not line.startswith("curl "))
+    assert EXAMPLE_NUMBER not in "".join(line for line in running.lines if not line.startswith(("curl ", "chappe ")))
     assert "\x1b" not in running.output
 
 

@@ -45,8 +45,11 @@ name = "{name}"
 password = "{password}"
 currency = "EUR"
 balance = "1000.00"
+numbers = ["{number}"]
 receipt_url = "{receipt_url}"
+inbound_url = "{receipt_url}"
 """
+NUMBER = "447700900100"  # the account's own: phones can answer to it
 EXAMPLE_NUMBER = "447700900123"
 UNASSIGNED = "9990000"  # no country has 999: what ends up at a real carrier by mistake reaches nobody
 TEXT = "Hello from chappe"
@@ -64,7 +67,8 @@ class Demo:
     async def run(self) -> None:
         """Serve until told to stop. Raises StartError, StoreError."""
         receipt_url = self.origin + DEMO_RECEIPT_PATH
-        applied(self._settings, GATEWAY_FILE.format(name=NAME, password=PASSWORD, receipt_url=receipt_url), "demo")
+        configuration = GATEWAY_FILE.format(name=NAME, password=PASSWORD, number=NUMBER, receipt_url=receipt_url)
+        applied(self._settings, configuration, "demo")
         app = App(self._settings, is_demo=True)
         app.feed.watchers.append(Trips().tell)
         await serve_until_told(app, self.welcome)
@@ -87,8 +91,11 @@ class Demo:
         )
         for dialect in DIALECTS:
             show("", title(dialect.name), curl(example(dialect, origin, EXAMPLE_NUMBER)))
-        ending = next(iter(FATES))
-        show("", title("one that fails"), curl(example(DIALECTS[0], origin, UNASSIGNED + ending)))
+        first, failing = DIALECTS[0], next(iter(FATES))
+        answered = next(ending for ending, fate in FATES.items() if fate.is_answered_by_phone)
+        show("", title("one that fails"), curl(example(first, origin, UNASSIGNED + failing)))
+        show("", title("one that is answered"), curl(example(first, origin, UNASSIGNED + answered, NUMBER)))
+        show("", title("a phone that writes"), phone_line(self._settings.data))
         show("", title("numbers that end in"))
         print_table(endings())
         show("", title("trips"), "(Ctrl-C ends the demo)")
@@ -110,10 +117,15 @@ def settings_with_port(settings: Settings) -> Settings:
 # Lines to paste
 
 
-def example(dialect: Dialect, origin: str, recipient: str) -> HttpRequest:
+def phone_line(data: str) -> str:
+    words = ["chappe", "inbound", "--data", data, "--from", EXAMPLE_NUMBER, "--to", NUMBER, "--text", "Hello back"]
+    return shlex.join(words)
+
+
+def example(dialect: Dialect, origin: str, recipient: str, originator: str = "Demo") -> HttpRequest:
     """The first request with which this dialect's south half would send a message here."""
     upstream = Upstream(url=origin, login=NAME, password=Secret(PASSWORD))
-    submission = Submission(recipients=(recipient,), text=TEXT, originator="Demo", reference="first")
+    submission = Submission(recipients=(recipient,), text=TEXT, originator=originator, reference="first")
     return next(dialect.south.submit(upstream, submission))
 
 
