@@ -11,6 +11,7 @@ from chappe.core.centre import (
     Balance,
     Call,
     FetchBalance,
+    ListMessages,
     Outcome,
     Quote,
     Refusal,
@@ -33,6 +34,7 @@ from dialects.fidelity import REPORT, SUBMISSION
 
 ONE = Accepted((Ticket(recipient="447700900002", reference="9001"),), "9001")
 IN_MOSCOW = msgspec.structs.replace(ACCOUNT, timezone="Europe/Moscow")
+IN_ROME = msgspec.structs.replace(ACCOUNT, timezone="Europe/Rome")
 LOGIN = b"login=alice&psw=correct+horse&"
 SECRET = "s3cr-t_1"
 
@@ -229,6 +231,26 @@ def test_a_zone_counts_from_moscow(query: bytes, scheduled_ms: int) -> None:
     assert centre.submission.scheduled_ms == scheduled_ms
 
 
+def test_a_day_is_as_long_as_it_is() -> None:
+    """smscentre 4.7: a list of days reaches to the midnight on the account's wall, also when the clocks change."""
+
+    class Roman(ScriptedCentre):
+        def __call__(self, call: Call) -> Outcome:
+            outcome = super().__call__(call)
+            return IN_ROME if isinstance(outcome, Account) else outcome
+
+    centre = Roman(Reports(items=(), total=0))
+    ask(facts.GET, b"get_messages=1&start=25.10.2026&end=25.10.2026", centre)
+    (asked,) = [call for call in centre.calls if isinstance(call, ListMessages)]
+    assert asked.to_ms - asked.from_ms == 25 * 3_600_000
+
+
+def test_many_without_a_comma_are_many() -> None:
+    """smscentre 3.1: one id for several phones, whatever splits them, gives a row for each."""
+    body = ask(facts.STATUS, b"id=17&phone=447700900002;447700900003&fmt=1", ScriptedCentre(REPORT))
+    assert body.count(b"\n") == 1
+
+
 # Callbacks
 
 STATUS_VALUES = {b"id": b"100", b"phone": b"70000000001", b"status": b"1"}
@@ -372,6 +394,7 @@ def never(request: HttpRequest) -> Reply:
         {"text": "a" * 1_001},
         {"reference": "a b"},
         {"texts": ("Hello", "__CALL__")},
+        {"texts": ("Hello", "a backslash and an n: \\n")},
     ],
 )
 def test_what_the_provider_would_misread_is_refused_without_asking(changed: dict[str, object]) -> None:

@@ -29,7 +29,7 @@ SMSCENTRE = Dialect(
     north=North(
         paths={
             facts.SEND: command(send),
-            facts.REST_SEND: command(send, read_json),
+            **dict.fromkeys(facts.REST_SENDS, command(send, read_json)),
             facts.STATUS: command(status),
             facts.BALANCE: command(balance),
             facts.GET: command(get),

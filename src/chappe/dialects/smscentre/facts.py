@@ -13,7 +13,7 @@ from chappe.core.model import VIRTUAL, Coding, Report, State
 # Addresses and limits
 
 SEND, STATUS, BALANCE, GET = "/sys/send.php", "/sys/status.php", "/sys/balance.php", "/sys/get.php"  # 1.1
-REST_SEND = "/rest/send/"  # 2.9
+REST_SENDS = ("/rest/send/", "/rest/send")  # 2.9; without its slash is ours
 METHODS = ("GET", "POST")  # 1.1
 BODY_MAX = 1 << 20  # bytes: ours
 RECIPIENTS_MAX = 10_000  # in one request: ours

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from chappe.core.centre import (
@@ -40,7 +41,7 @@ from chappe.dialects.smscentre.status import values_of
 from chappe.dialects.smscentre.times import day_of, read_day, written_time
 from chappe.dialects.times import instant_ms
 
-DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+HOUR_MS = 3_600_000
 OUR_ID = re.compile(r"[0-9]{1,18}")
 COUNT = re.compile(r"[0-9]{1,4}")
 HOURS = re.compile(r"[0-9]{1,3}")
@@ -183,7 +184,8 @@ def read_window(asked: Asked, account: Account) -> Flow[Call, Outcome, tuple[int
     last_ms = read_day(end, zone) if end else today
     if isinstance(first_ms, Fault) or isinstance(last_ms, Fault) or last_ms < first_ms:
         return PARAMETERS
-    return first_ms, last_ms + DAY_MS
+    next_day = day_of(last_ms, zone) + timedelta(days=1)  # on the wall: a day may have 23 or 25 hours
+    return first_ms, instant_ms(next_day, account.timezone)
 
 
 def today_ms(now_ms: int, account: Account) -> int:

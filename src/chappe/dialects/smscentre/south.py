@@ -79,8 +79,8 @@ def message_fields(submission: Submission) -> dict[str, str] | Refused:
     texts = submission.texts or (submission.text,)
     if any(len(text) > TEXT_MAX for text in texts):
         return Refused(Refusal.TEXT_TOO_LONG)
-    if any(text.startswith(NOT_SERVED_PREFIXES) or COMMENT.search(text) for text in texts):
-        return Refused(Refusal.UNSUPPORTED, "a prefix or a comment of SMS Centre")
+    if any(map(is_misread, texts)) or any(LINE_BREAK in text for text in submission.texts):
+        return Refused(Refusal.UNSUPPORTED, "a prefix, a comment or a line break of SMS Centre")
     if submission.reference and not CLIENT_ID.fullmatch(submission.reference):
         return Refused(Refusal.BAD_REQUEST, "not an id of SMS Centre")
     fields = {"id": submission.reference, "sender": submission.originator}
@@ -89,6 +89,11 @@ def message_fields(submission: Submission) -> dict[str, str] | Refused:
     if submission.validity_s is not None:
         fields["valid"] = written_validity(submission.validity_s)
     return addressed(submission) | {name: value for name, value in fields.items() if value} | CODINGS[submission.coding]
+
+
+def is_misread(text: str) -> bool:
+    """Whether the provider would take a text, or a part of it, for something else (2.2)."""
+    return text.startswith(NOT_SERVED_PREFIXES) or COMMENT.search(text) is not None
 
 
 def addressed(submission: Submission) -> dict[str, str]:

@@ -103,7 +103,7 @@ def delete(asked: Asked, account: Account, pairs: list[Pair]) -> Flow[Call, Outc
 
 def answer(asked: Asked, account: Account, found: list[tuple[Pair, Report | None]], level: int) -> HttpResponse:
     """One message as it is, many as rows that say which they are (3.2, 3.3)."""
-    is_many = "," in asked["id"] or "," in asked["phone"]
+    is_many = len(found) > 1 or "," in asked["id"] or "," in asked["phone"]
     if asked.fmt in (formats.LINE, formats.NUMBERS):
         lines = [line(asked.fmt, account, pair, report, level, is_many=is_many) for pair, report in found]
         return formats.respond(asked.fmt, asked.charset, "\n".join(lines))
