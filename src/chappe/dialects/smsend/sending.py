@@ -119,15 +119,15 @@ def submit(
     verdict = yield Submit(asked.account, submission)
     if not isinstance(verdict, Accepted):
         return refuse(verdict)
-    left = (yield from credits_left(asked.account, service)) if fields["returnRemaining"] else None
+    if not any(ticket.refusal is None for ticket in verdict.tickets):
+        return refuse(Refused(Refusal.BAD_RECIPIENT))
+    left = (yield from credits_left(asked.account, service, verdict)) if fields["returnRemaining"] else None
     return accept(fields, verdict, left)
 
 
 def accept(fields: Fields, verdict: Accepted, credits_left: int | None) -> HttpResponse:
     """4.6: 201, and nothing but integers where numbers are, because typed clients die on anything else."""
     sent = [ticket for ticket in verdict.tickets if ticket.refusal is None]
-    if not sent:
-        return refuse(Refused(Refusal.BAD_RECIPIENT))
     order_id = orders.written(sent[0].reference)  # the first message's id is the submission's
     answer = {
         "result": "OK",
@@ -138,13 +138,15 @@ def accept(fields: Fields, verdict: Accepted, credits_left: int | None) -> HttpR
     return json_response(answer if credits_left is None else answer | {"remaining_credits": credits_left}, 201)
 
 
-def credits_left(account: Account, service: Service) -> Flow[Call, Outcome, int | None]:
-    """Whole messages of one segment that the balance pays for (ours); None where nobody can say."""
+def credits_left(account: Account, service: Service, verdict: Accepted) -> Flow[Call, Outcome, int | None]:
+    """Whole messages of one segment that the balance pays for in the account's country, or else where the first
+    recipient is (ours); None where nobody can say."""
     balance = yield FetchBalance(account)
     prices = yield FetchPrices(account)
     if not (isinstance(balance, Balance) and isinstance(prices, Prices)):
         return None
-    return quantity(balance, prices.by_service.get(service))
+    first = next(ticket for ticket in verdict.tickets if ticket.refusal is None)
+    return quantity(balance, prices.by_service.get(service, first.price_micros // first.segments))
 
 
 def quantity(balance: Balance, price_micros: int | None) -> int:
