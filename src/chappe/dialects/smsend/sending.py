@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from chappe.core.centre import (
     Accepted,
     Balance,
@@ -20,6 +22,7 @@ from chappe.core.centre import (
     Refusal,
     Refused,
     Submit,
+    Ticket,
 )
 from chappe.core.model import Account, Service, Submission
 from chappe.core.phonebook import Contacts, FetchMembers
@@ -53,8 +56,7 @@ Fields = dict[str, Any]  # of the body, under the provider's names, as READERS l
 
 def send(asked: Asked) -> NorthFlow:
     """`sms`: one text to every recipient (4.4)."""
-    recipients = recipients_of(asked, asked.body.get("recipient"))
-    return (yield from submit(asked, recipients, link_of=lambda fields: fields["richsms_url"]))
+    return (yield from submit(asked, recipients_of(asked.account, list_of(asked.body.get("recipient")))))
 
 
 def send_to_groups(asked: Asked) -> NorthFlow:
@@ -66,43 +68,56 @@ def send_to_groups(asked: Asked) -> NorthFlow:
     if not isinstance(members, Contacts):
         is_unknown = isinstance(members, Refused) and members.reason is Refusal.NOT_FOUND
         return refuse(Refused(Refusal.BAD_RECIPIENT, "no such group") if is_unknown else members)
-    recipients = tuple(f"+{contact.number}" for contact in members.items if contact.number)
-    return (yield from submit(asked, recipients, link_of=lambda fields: fields["richsms_url"]))
+    numbers = [f"+{contact.number}" for contact in members.items if contact.number]
+    return (yield from submit(asked, recipients_of(asked.account, numbers)))
 
 
 def send_with_variables(asked: Asked) -> NorthFlow:
     """`paramsms`: each recipient is an object with a number and what its text needs (4.5)."""
     people = list_of(asked.body.get("recipients")) or []
-    if not all(isinstance(person, dict) for person in people):
+    if not all(isinstance(person, dict) and person.get("recipient") for person in people):
         return refuse(Refused(Refusal.BAD_RECIPIENT))
-    recipients = recipients_of(asked, [person.get("recipient") for person in people])
-    if recipients is not None and len(recipients) != len(people):
-        recipients = None
+    recipients = recipients_of(asked.account, [person["recipient"] for person in people])
     return (yield from submit(asked, recipients, people))
 
 
-def submit(
-    asked: Asked,
-    recipients: tuple[str, ...] | None,
-    people: list[Fields] | None = None,
-    link_of: Callable[[Fields], str] = lambda fields: "",
-) -> NorthFlow:
-    if not recipients:
+def submit(asked: Asked, recipients: tuple[str, ...] | Refused, people: list[Fields] | None = None) -> NorthFlow:
+    """What all three have in common; `people` are the recipients' variables, where they have some."""
+    order = recipients if isinstance(recipients, Refused) else read_order(asked, recipients, people)
+    if isinstance(order, Refused):
+        return refuse(order)
+    verdict = yield Submit(asked.account, order.submission)
+    if not isinstance(verdict, Accepted):
+        return refuse(verdict)
+    sent = [ticket for ticket in verdict.tickets if ticket.refusal is None]
+    if not sent:
         return refuse(Refused(Refusal.BAD_RECIPIENT))
-    if len(recipients) > RECIPIENTS_MAX:
-        return refuse(Refused(Refusal.TOO_MANY_RECIPIENTS))
+    left = (yield from credits_left(asked.account, order.submission.service, sent[0])) if order.tells_left else None
+    return accept(order, sent, left)
+
+
+class Order(Struct, frozen=True):
+    """What is asked, and what the answer shall tell."""
+
+    submission: Submission
+    counts_credits: bool  # `total_sent` is in segments instead of messages
+    tells_left: bool
+
+
+def read_order(asked: Asked, recipients: tuple[str, ...], people: list[Fields] | None) -> Order | Refused:
+    """The body as a submission, or what is wrong with it."""
     fields = read_fields(asked.body)
     if isinstance(fields, Refused):
-        return refuse(fields)
+        return fields
     service = types_of(asked.account).get(fields["message_type"])
     if service is None:
-        return refuse(Refused(Refusal.BAD_REQUEST, "message_type"))
+        return Refused(Refusal.BAD_REQUEST, "message_type")
     scheduled_ms = schedule_of(asked, fields)
     if isinstance(scheduled_ms, Refused):
-        return refuse(scheduled_ms)
+        return scheduled_ms
     texts = texts_of(fields, service, people)
     if isinstance(texts, Refused):
-        return refuse(texts)
+        return texts
     submission = Submission(
         recipients=recipients,
         text=texts[0],
@@ -116,36 +131,28 @@ def submit(
         takes_part=fields["allowInvalidRecipients"],
         receipt_url=fields["statusnotificationURL"],
     )
-    verdict = yield Submit(asked.account, submission)
-    if not isinstance(verdict, Accepted):
-        return refuse(verdict)
-    if not any(ticket.refusal is None for ticket in verdict.tickets):
-        return refuse(Refused(Refusal.BAD_RECIPIENT))
-    left = (yield from credits_left(asked.account, service, verdict)) if fields["returnRemaining"] else None
-    return accept(fields, verdict, left)
+    return Order(submission, fields["returnCredits"], fields["returnRemaining"])
 
 
-def accept(fields: Fields, verdict: Accepted, credits_left: int | None) -> HttpResponse:
+def accept(order: Order, sent: list[Ticket], left: int | None) -> HttpResponse:
     """4.6: 201, and nothing but integers where numbers are, because typed clients die on anything else."""
-    sent = [ticket for ticket in verdict.tickets if ticket.refusal is None]
     order_id = orders.written(sent[0].reference)  # the first message's id is the submission's
     answer = {
         "result": "OK",
-        "order_id": fields["order_id"] or order_id,
+        "order_id": order.submission.reference or order_id,
         "internal_order_id": order_id,
-        "total_sent": sum(ticket.segments for ticket in sent) if fields["returnCredits"] else len(sent),
+        "total_sent": sum(ticket.segments for ticket in sent) if order.counts_credits else len(sent),
     }
-    return json_response(answer if credits_left is None else answer | {"remaining_credits": credits_left}, 201)
+    return json_response(answer if left is None else answer | {"remaining_credits": left}, 201)
 
 
-def credits_left(account: Account, service: Service, verdict: Accepted) -> Flow[Call, Outcome, int | None]:
+def credits_left(account: Account, service: Service, first: Ticket) -> Flow[Call, Outcome, int | None]:
     """Whole messages of one segment that the balance pays for in the account's country, or else where the first
     recipient is (ours); None where nobody can say."""
     balance = yield FetchBalance(account)
     prices = yield FetchPrices(account)
     if not (isinstance(balance, Balance) and isinstance(prices, Prices)):
         return None
-    first = next(ticket for ticket in verdict.tickets if ticket.refusal is None)
     return quantity(balance, prices.by_service.get(service, first.price_micros // first.segments))
 
 
@@ -164,13 +171,14 @@ def types_of(account: Account) -> dict[str, Service]:
     return account.message_types or dict(MESSAGE_TYPES)
 
 
-def recipients_of(asked: Asked, written: object) -> tuple[str, ...] | None:
-    """Numbers as strings or numbers, in a list, an object or alone (4.4)."""
-    numbers = [string_of(number) for number in list_of(written) or ()]
-    if None in numbers:
-        return None
-    country = asked.account.country
-    return tuple(international(number, country) for number in numbers if number and number.strip())
+def recipients_of(account: Account, written: list[Any] | None) -> tuple[str, ...] | Refused:
+    """Numbers as strings or numbers; empty places are left out (4.4)."""
+    if len(written or ()) > RECIPIENTS_MAX:
+        return Refused(Refusal.TOO_MANY_RECIPIENTS)
+    numbers = [string_of(number) for number in written or ()]
+    if None in numbers or not any(numbers):
+        return Refused(Refusal.BAD_RECIPIENT)
+    return tuple(international(number, account.country) for number in numbers if number and number.strip())
 
 
 def read_order_id(written: object) -> str | None:
