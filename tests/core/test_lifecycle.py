@@ -24,6 +24,7 @@ from chappe.core.lifecycle import (
     after_verdict,
     combined,
     retry_delay_s,
+    spread_delay_s,
 )
 from chappe.core.model import Message, Priority, Report, Service, State, UncertainPolicy
 
@@ -290,3 +291,37 @@ def test_the_order_of_parts_does_not_matter(states: list[State]) -> None:
     assert combined(reversed(states)) is whole
     assert combined([*states, *states]) is whole
     assert (whole in FINAL) == all(state in FINAL for state in states)
+
+
+# Recipients, spread, portion; then the delay of each recipient
+
+SPREADS = [
+    (1, 3600, 60, [0]),
+    (4, 0, 60, [0, 0, 0, 0]),
+    (4, 30, 60, [0, 0, 0, 0]),
+    (4, 120, 60, [0, 0, 60, 60]),
+    (4, 90, 60, [0, 0, 60, 60]),
+    (5, 120, 60, [0, 0, 0, 60, 60]),
+    (3, 36_000, 3_600, [0, 3 * 3_600, 6 * 3_600]),
+    (2, 7_200, 600, [0, 3_600]),
+]
+
+
+@pytest.mark.parametrize("count, spread_s, portion_s, delays_s", SPREADS)
+def test_recipients_go_out_in_portions(count: int, spread_s: int, portion_s: int, delays_s: list[int]) -> None:
+    """The recipients are parted evenly over the portions that begin within the spread."""
+    assert [spread_delay_s(index, count, spread_s, portion_s) for index in range(count)] == delays_s
+
+
+@given(st.integers(1, 500), st.integers(0, 100_000), st.integers(1, 10_000))
+def test_a_spread_is_even_ordered_and_in_time(count: int, spread_s: int, portion_s: int) -> None:
+    """Nobody leaves before those ahead of them, all leave within the spread, and portions differ by one at most."""
+    delays_s = [spread_delay_s(index, count, spread_s, portion_s) for index in range(count)]
+    assert delays_s == sorted(delays_s)
+    assert delays_s[0] == 0
+    assert delays_s[-1] < max(spread_s, 1)
+    assert not any(delay_s % portion_s for delay_s in delays_s)
+    portions_count = max(1, -(-spread_s // portion_s))
+    sizes = [delays_s.count(portion * portion_s) for portion in range(min(portions_count, count))]
+    if count >= portions_count:
+        assert max(sizes) - min(sizes) <= 1

@@ -2,19 +2,21 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from chappe.core.centre import RETRY_AFTER_MAX_S
-from chappe.core.model import State, Submission
+from chappe.core.centre import RETRY_AFTER_MAX_S, Refusal, Refused
+from chappe.core.model import Account, Report, State, Submission
 from chappe.dialects.base import Failure, HttpResponse, Reply
 from chappe.gateway import callbacks
-from chappe.gateway.callbacks import BACKOFF_S, IN_HAND_S, backoff_s, judge
+from chappe.gateway.callbacks import BACKOFF_S, IN_HAND_S, Way, backoff_s, judge
 from chappe.gateway.pace import FAILURES_MAX
 from chappe.store import schema
-from chappe.store.callbacks import DueCallback
+from chappe.store.callbacks import CallbackDraft, DueCallback
 from gateway.middle import PROOVL, SMSFOX, START_MS, YES, Middle, ScriptedCarrier, play
 
 ALICE = "http://alice.example"
@@ -507,5 +509,89 @@ def test_draining_finishes_what_is_under_way(tmp_path: Path) -> None:
         assert drained.done()
         assert words(middle) == ["Sent"]
         assert middle.callback_states() == {"done": 1, "pending": 1}
+
+    play(tmp_path, script, world(), ["first"])
+
+
+# Where callbacks go
+
+OWN = "http://own.example"
+
+
+async def sent_with(middle: Middle, account: str = "alice", **more: Any) -> None:
+    submission = Submission(recipients=("447700900123",), text="Hello", originator="ACME", **more)
+    await middle.result(middle.intake.submit(middle.account(account), submission, PROOVL))
+
+
+def test_a_submission_may_name_its_own_url(tmp_path: Path) -> None:
+    """Its callbacks go there instead of the account's URL, also where the account has none; others go as ever."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        await sent_with(middle, receipt_url=f"{OWN}/r?x=1")
+        await sent_with(middle, account="carol", receipt_url=f"{OWN}/c")
+        await sent_with(middle, account="carol")
+        await sent_with(middle)
+        urls = [request.url for request in middle.customers.called]
+        assert urls == [f"{OWN}/r?x=1", f"{OWN}/c", f"{ALICE}/receipt"]
+        assert middle.callback_states() == {"done": 3}
+
+    play(tmp_path, script, world() + '[[account]]\nname = "carol"\npassword = "p"\n', ["first"])
+
+
+def test_an_own_url_that_is_gone_ends_with_its_callbacks(tmp_path: Path) -> None:
+    """A 410 from a submission's own URL closes the callback, and leaves no mark on the account."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        middle.customers.replies[OWN] = [status(410)]
+        await sent_with(middle, receipt_url=f"{OWN}/r")
+        assert middle.callback_states() == {"disabled": 1}
+        assert middle.rows(schema.disabled_url) == []
+        await sent_with(middle, receipt_url=f"{OWN}/r")
+        assert middle.callback_states() == {"disabled": 1, "done": 1}
+
+    play(tmp_path, script, world(), ["first"])
+
+
+def test_a_callback_tells_why_and_when_but_no_text(tmp_path: Path) -> None:
+    """The payload holds the reason of a failure and the instant of the change, never the message's text."""
+
+    async def script(middle: Middle) -> None:
+        middle.scripts["first"].always = Refused(Refusal.BLOCKED, "their words")
+        await sent_with(middle)
+        [row] = middle.rows(schema.callback)
+        report = msgspec.json.decode(row["payload"], type=Report)
+        assert (report.state, report.reason, report.changed_ms) == (State.REJECTED, "blocked", middle.time.now_ms())
+        assert report.text == ""
+        assert "Hello" not in row["payload"]
+
+    play(tmp_path, script, world(), ["first"])
+
+
+def test_a_further_kind_of_callback_has_a_way_of_its_own(tmp_path: Path) -> None:
+    """A kind in the table of ways goes to its place and is judged like any other; an unknown kind is closed."""
+
+    async def script(middle: Middle) -> None:
+        made: list[tuple[str, str]] = []
+
+        async def make(due: DueCallback, account: Account, place: str) -> Reply | None:
+            made.append((due.kind, place))
+            return status(503) if len(made) == 1 else status(200)
+
+        middle.callbacks._ways["pigeon"] = Way(lambda account: f"loft of {account.name}", make)
+        with middle.database.transaction() as transaction:
+            middle.store._callbacks.write(
+                transaction,
+                [
+                    CallbackDraft(id=key, account_id=1, message_id=key, kind=kind, dialect="", payload="", url=url)
+                    for key, kind, url in ((1, "pigeon", ""), (2, "pigeon", "elsewhere"), (3, "drum", ""))
+                ],
+                middle.time.now_ms(),
+            )
+        await middle.pass_time(60)
+        places = [place for _, place in made]
+        assert sorted(places) == ["elsewhere", "loft of alice", "loft of alice"]
+        assert middle.callback_states() == {"done": 2, "disabled": 1}
 
     play(tmp_path, script, world(), ["first"])

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from chappe.core.centre import Accepted, Refusal, Refused
+from chappe.core.centre import Accepted, Quote, Refusal, Refused, Ticket
 from chappe.core.lifecycle import SCHEDULE_AHEAD_MAX_S, VALIDITY_DEFAULT_S, VALIDITY_MAX_S
-from chappe.core.model import Account, Message, Priority, Route, Service, State, Submission
+from chappe.core.model import Account, Coding, Message, Priority, Route, Service, State, Submission
 from chappe.core.routing import RoutingTable
 from chappe.dialects.base import Dialect
+from chappe.gateway.duplicates import REMEMBERED_MAX, Duplicates
 from chappe.gateway.feed import Step
-from chappe.gateway.submission import WAITING_MAX, allowed_originator, prepare, storable
+from chappe.gateway.submission import NAME_MAX, WAITING_MAX, Draft, allowed_originator, prepare, storable, tickets_of
 from chappe.store import schema
 from chappe.store.database import StoreUnavailable
 from gateway.middle import PROOVL, SMSFOX, START_MS, Middle, play
@@ -225,6 +226,181 @@ def test_an_account_may_have_a_lower_limit_of_recipients() -> None:
     assert len(prepared(modest)) == 1
 
 
+# What only some submissions ask for
+
+TWO = ("447700900123", "447700900124")
+THREE = (*TWO, "447700900125")
+
+
+def test_each_recipient_may_have_a_text(tmp_path: Path) -> None:
+    """Texts stand for the recipients in their order; segments and price go by each text."""
+    first, second = prepared(recipients=TWO, text="", texts=("short", "a" * 200))
+    assert (first.text, first.segments, first.price_micros) == ("short", 1, 10_000)
+    assert (second.text, second.segments, second.price_micros) == ("a" * 200, 2, 20_000)
+
+
+@pytest.mark.parametrize(
+    "coding, text, segments",
+    [
+        (Coding.FLASH, "Hello", 1),
+        (Coding.FLASH, "a" * 161, 2),
+        (Coding.BINARY, "00", 1),
+        (Coding.BINARY, "0605040B8423F0aB", 1),
+        (Coding.BINARY, "fF" * 140, 1),
+        (Coding.BINARY, "fF" * 141, 2),
+        (Coding.BINARY, "00" * 140 * 255, 255),
+        (Coding.BINARY, "", Refusal.EMPTY_TEXT),
+        (Coding.BINARY, "0", Refusal.BAD_REQUEST),
+        (Coding.BINARY, "0g", Refusal.BAD_REQUEST),
+        (Coding.BINARY, "00 11", Refusal.BAD_REQUEST),
+        (Coding.BINARY, "00\n", Refusal.BAD_REQUEST),
+        (Coding.BINARY, "00" * 140 * 255 + "00", Refusal.TEXT_TOO_LONG),
+    ],
+)
+def test_a_coding_decides_what_a_text_is(coding: Coding, text: str, segments: int | Refusal) -> None:
+    """Flash is counted as text; binary is pairs of hexadecimal digits, 140 octets a segment."""
+    if isinstance(segments, Refusal):
+        assert prepared(coding=coding, text=text) == Refused(segments)
+    else:
+        message = one(coding=coding, text=text)
+        assert (message.coding, message.text, message.segments) == (coding, text, segments)
+
+
+IMPOSSIBLE: list[tuple[str, dict[str, Any]]] = [
+    ("a text too few", {"recipients": TWO, "texts": ("a",)}),
+    ("a text too many", {"texts": ("a", "b")}),
+    ("a spread beyond a year", {"spread_s": SCHEDULE_AHEAD_MAX_S + 1}),
+    ("a spread back in time", {"spread_s": -1}),
+    ("portions that never pass", {"spread_s": 60, "portion_s": 0}),
+    ("a name too long", {"is_findable": True, "reference": "x" * (NAME_MAX + 1)}),
+    ("a receipt URL of another kind", {"receipt_url": "ftp://app.example/r"}),
+    ("a receipt URL without a host", {"receipt_url": "http:///r"}),
+    ("a receipt URL with a blank", {"receipt_url": "http://app.example/a b"}),
+    ("a receipt URL far too long", {"receipt_url": "http://app.example/" + "a" * 2_000}),
+]
+
+
+@pytest.mark.parametrize("name, changes", IMPOSSIBLE, ids=[row[0] for row in IMPOSSIBLE])
+def test_what_cannot_be_done_is_a_bad_request(name: str, changes: dict[str, Any]) -> None:
+    """What a submission asks for beyond its text is looked at before anything is kept."""
+    assert prepared(**changes) == Refused(Refusal.BAD_REQUEST)
+
+
+def test_a_submission_may_be_spread(tmp_path: Path) -> None:
+    """Portions leave one after the other from the start on, and each lives for its validity from its own time."""
+    messages = prepared(recipients=THREE, spread_s=180, portion_s=60, validity_s=600)
+    assert [(each.due_ms - START_MS) // 1000 for each in messages] == [0, 60, 120]
+    assert [each.state for each in messages] == [State.QUEUED, State.SCHEDULED, State.SCHEDULED]
+    assert {each.expires_ms - each.due_ms for each in messages} == {600_000}
+    later = prepared(recipients=THREE, spread_s=180, portion_s=60, scheduled_ms=START_MS + 5_000)
+    assert [(each.due_ms - START_MS) // 1000 for each in later] == [5, 65, 125]
+
+
+@pytest.mark.parametrize("scheduled_s, is_late", [(None, False), (-5, False), (60, True)])
+def test_only_what_is_scheduled_is_charged_late(scheduled_s: int | None, is_late: bool) -> None:
+    """What leaves at once is charged at once, whatever was asked."""
+    scheduled_ms = None if scheduled_s is None else START_MS + scheduled_s * 1000
+    assert one(is_charged_late=True, scheduled_ms=scheduled_ms).is_charged_late is is_late
+
+
+def drafted(account: Account = ALICE, **changes: Any) -> Draft | Refused:
+    def is_blocked(_account: Account, recipient: str, originator: str) -> bool:
+        return (recipient, originator) == ("447700900666", "ACME")
+
+    submission = msgspec.structs.replace(PLAIN, **changes)
+    return prepare(account, submission, PROOVL, ROUTING, 500, START_MS, is_blocked)
+
+
+def test_a_submission_may_take_part() -> None:
+    """Recipients that something is wrong with get a ticket that says what; the others are numbered without a gap."""
+    recipients = ("12", "447700900123", "390612345678", "447700900666", "447700900124", "447700900125", "447700900126")
+    texts = ("Hello", "Hello", "Hello", "Hello", "", "a" * 200, "a" * 40_000)
+    draft = drafted(recipients=recipients, texts=texts, takes_part=True)
+    assert isinstance(draft, Draft)
+    assert [(each.id, each.submission_id, each.recipient) for each in draft.messages] == [
+        (500, 500, "447700900123"),
+        (501, 500, "447700900125"),
+    ]
+    submission = msgspec.structs.replace(PLAIN, recipients=recipients)
+
+    def refused(recipient: str, refusal: Refusal) -> Ticket:
+        return Ticket(recipient=recipient, reference="", segments=0, refusal=refusal)
+
+    assert tickets_of(submission, draft) == (
+        refused("12", Refusal.BAD_RECIPIENT),
+        Ticket(recipient="447700900123", reference="500", segments=1, price_micros=10_000),
+        refused("390612345678", Refusal.NO_ROUTE),
+        refused("447700900666", Refusal.BLOCKED),
+        refused("447700900124", Refusal.EMPTY_TEXT),
+        Ticket(recipient="447700900125", reference="501", segments=2, price_micros=20_000),
+        refused("447700900126", Refusal.TEXT_TOO_LONG),
+    )
+
+
+@pytest.mark.parametrize(
+    "recipients, takes_part, refusal",
+    [
+        (("447700900666",), False, Refusal.BLOCKED),
+        (("447700900123", "447700900666"), False, Refusal.BLOCKED),
+        (("447700900666",), True, Refusal.BLOCKED),
+        (("12", "447700900666"), True, Refusal.BAD_RECIPIENT),
+        (("390612345678", "12"), True, Refusal.NO_ROUTE),
+        ((), True, Refusal.BAD_RECIPIENT),
+    ],
+)
+def test_nobody_to_send_to_is_a_refusal(recipients: tuple[str, ...], takes_part: bool, refusal: Refusal) -> None:
+    """A submission without one good recipient is refused for what is wrong with the first; whole ones for any."""
+    assert drafted(recipients=recipients, takes_part=takes_part) == Refused(refusal)
+
+
+def test_a_virtual_account_needs_no_route_and_pays_nothing() -> None:
+    """Its messages are delivered as they are accepted, for nothing, scheduled ones too."""
+    virtual = msgspec.structs.replace(ALICE, is_virtual=True)
+    near, far = prepared(virtual, recipients=("447700900123", "390612345678"), scheduled_ms=START_MS + 1)
+    assert [(each.state, each.price_micros) for each in (near, far)] == [(State.DELIVERED, 0)] * 2
+    assert (near.carrier_id, far.carrier_id) == (1, 0)
+
+
+class Tick:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+def test_duplicates_are_remembered_for_their_time() -> None:
+    """The same is no news until its time is over or it was forgotten, and asking again does not make it longer."""
+    clock = Tick()
+    duplicates = Duplicates(clock)
+    assert duplicates.remember(b"a", 10)
+    clock.now_s = 9.0
+    assert not duplicates.remember(b"a", 10)
+    assert duplicates.remember(b"b", 10)
+    clock.now_s = 10.0
+    assert duplicates.remember(b"a", 10)
+    duplicates.forget(b"a")
+    assert duplicates.remember(b"a", 10)
+
+
+def test_memory_of_duplicates_has_a_limit() -> None:
+    """Beyond the limit the oldest is forgotten; what has ended is cleared away by what comes."""
+    clock = Tick()
+    duplicates = Duplicates(clock)
+    for number in range(REMEMBERED_MAX + 10):
+        assert duplicates.remember(number.to_bytes(4), 60)
+    assert len(duplicates._ends_s) == REMEMBERED_MAX
+    assert duplicates.remember((0).to_bytes(4), 60)
+    assert not duplicates.remember((REMEMBERED_MAX).to_bytes(4), 60)
+    clock.now_s = 61.0
+    for number in range(REMEMBERED_MAX):
+        duplicates.remember(number.to_bytes(5), 60)
+    assert len(duplicates._ends_s) == REMEMBERED_MAX
+
+
 # With a store
 
 
@@ -352,3 +528,136 @@ def test_an_id_that_is_taken_is_made_again(tmp_path: Path) -> None:
         assert len(middle.rows(schema.message)) == 2
 
     play(tmp_path, script, WORLD_RICH)
+
+
+ONCE = msgspec.structs.replace(PROOVL, north=msgspec.structs.replace(PROOVL.north, duplicate_s=60))
+
+
+def test_the_same_again_is_refused_for_a_while(tmp_path: Path) -> None:
+    """What was accepted is refused as a duplicate until its time is over; another text, account or dialect is not."""
+
+    async def script(middle: Middle) -> None:
+        async def ask(**changes: Any) -> object:
+            return await middle.submit("447700900123", **({"dialect": ONCE} | changes))
+
+        assert isinstance(await ask(), Accepted)
+        assert await ask() == Refused(Refusal.DUPLICATE)
+        assert isinstance(await ask(text="Hello!"), Accepted)
+        assert isinstance(await ask(originator="Other"), Accepted)
+        assert isinstance(await ask(dialect=PROOVL), Accepted)
+        middle.time.now_s += 60
+        assert isinstance(await ask(), Accepted)
+        assert len(middle.rows(schema.message)) == 5
+
+    play(tmp_path, script, WORLD_RICH)
+
+
+def test_what_was_refused_is_no_duplicate(tmp_path: Path) -> None:
+    """After a refusal the same may be asked again at once, and is accepted when its fault is gone."""
+
+    async def script(middle: Middle) -> None:
+        def lose() -> None:
+            raise StoreUnavailable("away")
+
+        middle.store._commits.before_commit = lose
+        assert await middle.submit("447700900123", dialect=ONCE) == Refused(Refusal.OVERLOADED)
+        middle.store._commits.before_commit = None
+        assert isinstance(await middle.submit("447700900123", dialect=ONCE), Accepted)
+
+    play(tmp_path, script, WORLD_RICH)
+
+
+def test_a_quote_is_what_would_be_accepted(tmp_path: Path) -> None:
+    """A quote tells segments and prices, or the same refusal; nothing is kept and money is not looked at."""
+
+    async def script(middle: Middle) -> None:
+        async def quoted(**changes: Any) -> object:
+            submission = msgspec.structs.replace(PLAIN, **changes)
+            return await middle.ask(Quote(middle.account("broke"), submission), ONCE)
+
+        recipients = ("447700900123", "12")
+        for _ in range(2):
+            assert await quoted(recipients=recipients, text="a" * 161, takes_part=True) == Accepted(
+                (
+                    Ticket(recipient="447700900123", reference="", segments=2, price_micros=20_000),
+                    Ticket(recipient="12", reference="", segments=0, refusal=Refusal.BAD_RECIPIENT),
+                )
+            )
+        assert await quoted(recipients=recipients) == Refused(Refusal.BAD_RECIPIENT)
+        assert middle.rows(schema.message) == []
+
+    world = (
+        '[[carrier]]\nname = "sim"\nkind = "simulated"\n'
+        '[[route]]\nprefix = ""\ncarriers = ["sim"]\nprice = "0.0100"\n'
+        '[[account]]\nname = "broke"\npassword = "p"\n'
+    )
+    play(tmp_path, script, world)
+
+
+def test_a_findable_submission_is_known_by_its_own_name(tmp_path: Path) -> None:
+    """The answer names the customer's own reference, else our id; a name is only kept where it was asked for."""
+
+    async def script(middle: Middle) -> None:
+        for reference, is_findable, named in (("order 7", True, True), ("order 8", False, False), ("", True, False)):
+            verdict = await middle.submit("447700900123", reference=reference, is_findable=is_findable)
+            assert isinstance(verdict, Accepted)
+            assert verdict.reference == (reference if named else verdict.tickets[0].reference)
+        assert [row["name"] for row in middle.rows(schema.named_submission)] == ["order 7"]
+
+    play(tmp_path, script, WORLD_RICH)
+
+
+def test_a_part_is_kept_and_the_rest_is_told(tmp_path: Path) -> None:
+    """Only good recipients have rows and are charged; where the money does not reach for all of them none has."""
+
+    async def script(middle: Middle) -> None:
+        verdict = await middle.submit("447700900123", "12", "447700900124", takes_part=True)
+        assert isinstance(verdict, Accepted)
+        assert [ticket.refusal for ticket in verdict.tickets] == [None, Refusal.BAD_RECIPIENT, None]
+        assert [row["recipient"] for row in middle.rows(schema.message)] == ["447700900123", "447700900124"]
+        assert middle.feed.counts[Step.REFUSED, Refusal.BAD_RECIPIENT] == 1
+        many = [str(447_700_900_000 + index) for index in range(9_999)]  # worth 99.99 of 99.98
+        assert await middle.submit(*many, "12", takes_part=True) == Refused(Refusal.NO_FUNDS)
+        assert len(middle.rows(schema.message)) == 2
+
+    play(tmp_path, script)
+
+
+def test_what_a_virtual_account_sends_goes_nowhere(tmp_path: Path) -> None:
+    """It is delivered at once, nothing is charged, no carrier hears of it, and its customer is called soon."""
+    world = WORLD_RICH.replace(
+        'name = "alice"', 'name = "alice"\nvirtual = true\nreceipt_url = "http://alice.example/r"'
+    ).replace('price = "0"', 'price = "1"')
+
+    async def script(middle: Middle) -> None:
+        assert isinstance(await middle.submit("447700900123"), Accepted)
+        assert middle.states() == ["delivered"]
+        assert middle.money() == (0, 0)
+        await middle.pass_time(1)
+        assert middle.words_called() == ["Delivered"]
+        assert middle.scripts["silent"].asked == []
+
+    play(tmp_path, script, world, ["silent"])
+
+
+def test_money_that_does_not_reach_when_it_is_time(tmp_path: Path) -> None:
+    """What is charged late is paid when it leaves; what cannot be paid then never leaves, and its customer is told."""
+    world = (
+        '[[carrier]]\nname = "sim"\nkind = "simulated"\n'
+        '[[route]]\nprefix = ""\ncarriers = ["sim"]\nprice = "0.0100"\n'
+        '[[account]]\nname = "alice"\npassword = "p"\nbalance = "0.0100"\nreceipt_url = "http://alice.example/r"\n'
+    )
+
+    async def script(middle: Middle) -> None:
+        later_ms = middle.time.now_ms() + 60_000
+        verdict = await middle.submit(*TWO, scheduled_ms=later_ms, is_charged_late=True)
+        assert isinstance(verdict, Accepted)
+        assert middle.money() == (0, 0)
+        await middle.pass_time(65)
+        assert sorted(middle.states()) == ["delivered", "rejected"]
+        assert middle.money() == (10_000, 0)
+        assert len(middle.words_called()) == 3
+        [rejected] = [row for row in middle.rows(schema.callback) if "no_funds" in row["payload"]]
+        assert rejected["state"] == "done"
+
+    play(tmp_path, script, world)
