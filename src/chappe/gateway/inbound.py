@@ -10,6 +10,7 @@ blocked itself stays blocked.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -30,6 +31,7 @@ from chappe.gateway.submission import storable
 from chappe.sms.numbers import parse_originator
 from chappe.store.blocks import BlockChange
 from chappe.store.callbacks import CallbackDraft, DueCallback
+from chappe.store.database import StoreError
 from chappe.store.engine import Store
 from chappe.store.inbox import PATIENCE_MS, TEXT_MAX, Arrival, Consequences, InboxQuestion, Joining, Kept, Taking
 
@@ -43,7 +45,7 @@ SEGMENTS_MAX = 255
 JOIN_MAX = 500
 ANY = ""  # originator
 # A forward that these stop goes out later; what any other refusal stops never goes.
-PASSING = frozenset({Refusal.OVERLOADED, Refusal.THROTTLED, Refusal.INTERNAL, Refusal.DUPLICATE})
+PASSING = frozenset({Refusal.OVERLOADED, Refusal.THROTTLED, Refusal.INTERNAL})
 
 _decoder = msgspec.json.Decoder(Inbound)
 _encoder = msgspec.json.Encoder()
@@ -110,7 +112,8 @@ class InboundDesk:
             self._feed.tell(Step.INBOUND, subject_of(one), one.id)
             self._announce(one.callbacks)
         if any(one.changes_blocks for one in kept):
-            await self._follow()
+            with suppress(StoreError):  # the message is kept, and the next round follows
+                await self._follow()
 
     async def messages(self, call: ListInbound) -> InboundMessages:
         offset, count_max = page_of(call.offset, call.count_max)
