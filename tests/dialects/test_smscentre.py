@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -26,7 +27,7 @@ from chappe.dialects.base import CallbackTarget, HttpRequest, HttpResponse, Repl
 from chappe.dialects.smscentre import SMSCENTRE, facts, formats
 from chappe.dialects.smscentre.callbacks import CONTROLS, control_value
 from chappe.dialects.smscentre.south import api_url
-from chappe.dialects.smscentre.times import read_validity_s, written_validity
+from chappe.dialects.smscentre.times import read_validity_s, read_window, written_validity
 from chappe.sms.segments import STANDARD, count
 from chappe.sms.translit import LOOK_ALIKE, PHONETIC, transliterate
 from dialects.centres import ACCOUNT, ScriptedCentre, answer_north, upstream_of
@@ -80,6 +81,15 @@ def test_json_is_json_in_every_charset(charset: bytes, text: str) -> None:
 def test_json_has_the_recorded_size(members: dict[str, object], size: int) -> None:
     """smscentre 1.4: one member a line, no indentation, no last line break: as many bytes as the provider counted."""
     assert len(formats.json_text(members)) == size
+
+
+@pytest.mark.parametrize(
+    "reference, written",
+    [("17", 17), ("2147483647", 2_147_483_647), *((text, text) for text in ("2147483648", "017", "1e3", "a", "", "²"))],
+)
+def test_an_id_is_a_number_where_every_client_holds_it(reference: str, written: int | str) -> None:
+    """smscentre 9: up to 31 bits, and only where the number is written as the id was."""
+    assert formats.id_of(reference) == written
 
 
 def test_xml_keeps_its_own_marks() -> None:
@@ -204,6 +214,23 @@ def test_a_life_time_is_at_most_a_day(written: str, validity_s: int | None) -> N
 def test_a_life_time_is_written_as_near_as_can_be(validity_s: int, written: str) -> None:
     """The provider knows minutes, one at least, and a day at most."""
     assert written_validity(validity_s) == written
+
+
+@pytest.mark.parametrize(
+    "window, waits_h",
+    [((16, 18), 0), ((15, 17), 0), ((15, 16), 23), ((17, 18), 1), ((22, 17), 0), ((22, 16), 6), ((0, 24), 0)],
+)
+def test_a_window_of_hours(window: tuple[int, int], waits_h: int) -> None:
+    """smscentre 2.1: inside from the first minute of its first hour until the last before its second, else it waits."""
+    now = datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+    start_ms = read_window(*window, now)
+    assert start_ms == (round(now.timestamp() * 1000) + waits_h * 3_600_000 if waits_h else 0)
+
+
+@pytest.mark.parametrize("window", [(24, 5), (5, 25), (5, 5)])
+def test_what_is_no_window(window: tuple[int, int]) -> None:
+    """smscentre 2.1: hours that no clock shows, or none between them, are a bad date."""
+    assert read_window(*window, datetime(2026, 11, 21, tzinfo=UTC)) == facts.BAD_DATE
 
 
 @pytest.mark.parametrize(
