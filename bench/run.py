@@ -196,11 +196,12 @@ def measure(rig: Rig, gateway: Gateway, options: Options, dialect: Dialect | Non
     gateway.start()
     request = dialect_request(dialect, gateway.port) if dialect else smsfox_request(1)
     accepted = ACCEPTED[dialect.name if dialect else PEER]
-    load_for = partial(rig.load, gateway.port, request, connections=options.connections, accepted=accepted)
-    warm_up = load_for(seconds=WARM_UP_S)
+    load_for = partial(rig.load, gateway.port, connections=options.connections, accepted=accepted)
+    # To other recipients than those of the load: some dialects refuse to hear the same twice.
+    warm_up = load_for(request.replace(b"44########", b"45########"), seconds=WARM_UP_S)
     before = rig.await_callbacks(count + 1 + warm_up.good)  # one was sent to see whether it had started
     cpu_s = gateway.process.cpu_s
-    load = load_for(seconds=options.seconds)
+    load = load_for(request, seconds=options.seconds)
     after = rig.await_callbacks(before.count + load.good)
     return Burst(load, after.count - before.count, (after.last_us - load.start_us) / 1e6, gateway.process.cpu_s - cpu_s)
 
