@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -37,6 +38,8 @@ FATES: dict[int, tuple[State, Kind | None]] = {
     20: (State.UNKNOWN, Kind.POST),
     21: (State.UNKNOWN, Kind.VOID),
 }
+# Messages that are charged late and never left: no money was moved for them, wherever they ended.
+LATE = {31: State.SCHEDULED, 32: State.REJECTED, 33: State.CANCELLED, 34: State.EXPIRED}
 CHARGED_COUNT = sum(kind is Kind.POST for _, kind in FATES.values())
 OPEN_COUNT = sum(kind is None for _, kind in FATES.values())
 
@@ -60,11 +63,13 @@ def fill(database: Database) -> None:
         )
         assert account_id == 1
         configuration.open_balance(transaction, 1, opening_micros=OPENING_MICROS, limit_micros=0, now_ms=NOW_MS)
-        accepted = [Acceptance(1, (waiting(message_id),), NOW_MS) for message_id in FATES]
+        late = [msgspec.structs.replace(waiting(message_id), is_charged_late=True) for message_id in LATE]
+        accepted = [Acceptance(1, (each,), NOW_MS) for each in (*map(waiting, FATES), *late)]
         Messages(database, ledger, Callbacks(database, Node())).accept_many(transaction, accepted, False)
         settled = [entry(kind, message_id, 1, PRICE_MICROS) for message_id, (_, kind) in FATES.items() if kind]
         ledger.write(transaction, settled, NOW_MS)
-    tamper(database, *(f"UPDATE message SET state = '{state}' WHERE id = {key}" for key, (state, _) in FATES.items()))
+    states = {**{key: state for key, (state, _) in FATES.items()}, **LATE}
+    tamper(database, *(f"UPDATE message SET state = '{state}' WHERE id = {key}" for key, state in states.items()))
     tamper(database, "INSERT INTO carrier_reference (carrier_id, reference, message_id) VALUES (3, 'their-17', 17)")
     tamper(database, "INSERT INTO carrier_reference (carrier_id, reference, message_id) VALUES (3, 'their-20', 20)")
 
@@ -106,7 +111,7 @@ def test_right_books_have_no_findings(database: Database) -> None:
         audit = Figures(database).audit(transaction)
     assert audit.findings == ()
     assert audit.figures == {
-        "messages": len(FATES),
+        "messages": len(FATES) + len(LATE),
         "entries": 1 + len(FATES) + len(FATES) - OPEN_COUNT,
         "accounts": 1,
         "funding_micros": -OPENING_MICROS,
@@ -139,6 +144,12 @@ def test_right_books_have_no_findings(database: Database) -> None:
         ("UPDATE message SET state = 'expired' WHERE id = 11", "failed messages that no carrier took"),
         ("DELETE FROM carrier_reference", "failed messages that no carrier took, whose price was not given back: 2"),
         ("DELETE FROM entry WHERE source_id = 17 AND phase = 'settle'", "neither charged nor given back: 1"),
+        ("UPDATE message SET is_charged_late = 0 WHERE id = 31", "messages without a reservation of their price: 1"),
+        ("UPDATE message SET is_charged_late = 0 WHERE id = 31", "but its unsettled messages cost 40000"),
+        ("UPDATE message SET state = 'sending' WHERE id = 31", "left before they were charged: 1, the first is 31"),
+        ("UPDATE message SET state = 'delivered' WHERE id = 32", "left before they were charged: 1, the first is 32"),
+        ("UPDATE message SET is_charged_late = 1 WHERE id = 12", "whose money was moved: 1, the first is 12"),
+        ("UPDATE entry SET source_id = 33 WHERE source_id = 19", "not charged yet whose money was moved: 1"),
         ("UPDATE entry SET debit = 'funding' WHERE source_id = 14", "movements of money of no known kind: 2"),
         ("UPDATE entry SET phase = 'give' WHERE source_id = 11", "movements of credit of no purchase: 1"),
         (
@@ -175,6 +186,7 @@ def test_open_messages_are_counted_by_carrier_and_state(database: Database) -> N
     assert overview.open_messages == {
         (3, State.QUEUED): 1,
         (4, State.SCHEDULED): 1,
+        (3, State.SCHEDULED): 1,
         (3, State.SENDING): 1,
         (3, State.SENT): 1,
     }
@@ -186,7 +198,9 @@ def test_open_messages_are_counted_by_carrier_and_state(database: Database) -> N
 
 def test_pending_callbacks_and_parked_receipts_are_counted(database: Database) -> None:
     """Finished callbacks do not count; the oldest due time is told; a receipt of no message is parked."""
-    callbacks = Callbacks(database, Node())
+    node = Node()
+    node.id = 9
+    callbacks = Callbacks(database, node)
     receipts = Receipts(database, Ledger(database), callbacks)
     callbacks.plan = lambda one, state, detail: CallbackDraft(
         id=one.id, account_id=1, message_id=one.id, kind="receipt", dialect="smsfox", payload="{}"
