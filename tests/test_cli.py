@@ -348,11 +348,12 @@ def test_the_demo_shows_a_whole_trip(start: Start) -> None:
     running.wait_for("trips")
     lines = [line for line in running.lines if line.startswith("curl ")]
     *_, failing, answered = lines
-    for line in lines[:2]:
+    for line in lines[:-2]:
         answer = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
-        assert re.match(r"01\n|Sent;\d+;1\n", answer)
+        assert re.match(r'01\n|Sent;\d+;1\n|\{"send_log":\[\{"code":200,|\{"result":"OK",|\{\n"id":', answer), line
         short_id = running.wait_for(r"(\.\.\d{5})  4477\*+23 +accepted")[1]
-        for step in ("sent ", "delivered ", "callback +customer answered 200"):
+        callback = () if '"send_log"' in answer else ("callback +customer answered 200",)  # voipcom has no receipts
+        for step in ("sent ", "delivered ", *callback):
             running.wait_for(rf"{re.escape(short_id)}  4477\*+23 +{step}")
     subprocess.run(failing, shell=True, capture_output=True, timeout=TIMEOUT_S)
     running.wait_for(r"9990\*+01 +undeliverable")

@@ -7,6 +7,7 @@ south halves of the dialects, which are the ones who know how their language is 
 
 import shlex
 import socket
+from base64 import b64encode
 from collections import OrderedDict
 from contextlib import suppress
 from datetime import datetime
@@ -123,10 +124,15 @@ def phone_line(data: str) -> str:
 
 
 def example(dialect: Dialect, origin: str, recipient: str, originator: str = "Demo") -> HttpRequest:
-    """The first request with which this dialect's south half would send a message here."""
+    """The first request with which this dialect's south half would send a message here; with the name and password
+    where that would have keys from a log-in before it (smsend 4.2)."""
     upstream = Upstream(url=origin, login=NAME, password=Secret(PASSWORD))
     submission = Submission(recipients=(recipient,), text=TEXT, originator=originator, reference="first")
-    return next(dialect.south.submit(upstream, submission))
+    request = next(dialect.south.submit(upstream, submission))
+    if dialect.south.log_in is None:
+        return request
+    basic = b"Basic " + b64encode(f"{NAME}:{PASSWORD}".encode())
+    return msgspec.structs.replace(request, headers=(*request.headers, (b"authorization", basic)))
 
 
 def curl(request: HttpRequest) -> str:
