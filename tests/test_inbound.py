@@ -11,11 +11,13 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from chappe.cli import program
 from chappe.cli.check import findings
 from chappe.settings import Settings
 from chappe.store import schema
+from chappe.store.database import Database
 from whole import Call, Sink, all_are, apply, ask, audit, eventually, get, post, rows, run, serving, settings_in
 
 PRICE = 10_000
@@ -312,6 +314,24 @@ def test_to_another_phone(tmp_path: Path) -> None:
             [row] = rows(settings, schema.message)
             assert (row["originator"], row["recipient"], row["text"]) == (NUMBER, FORWARD, f"+{PHONE}: Hello")
             assert row["id"] == rows(settings, schema.callback)[0]["id"]
+            assert audit(settings)["revenue_micros"] == PRICE
+
+    run(story())
+
+
+def test_a_forward_that_is_made_again_is_sent_once(tmp_path: Path) -> None:
+    """A forward whose result was lost is made again, and finds the message that it had become."""
+
+    async def story() -> None:
+        settings = settings_in(tmp_path)
+        async with serving(settings, world(f'inbound_phone = "{FORWARD}"')) as app:
+            assert (await ask(app.http_port, brought(settings))).status == 200
+            await callbacks_are(settings, "done")
+            with Database(settings.database_url).engine.begin() as connection:
+                connection.execute(update(schema.callback).values(state="pending", due_ms=0))
+            await callbacks_are(settings, "done")
+            await all_are(settings, "delivered")
+            assert len(rows(settings, schema.message)) == 1
             assert audit(settings)["revenue_micros"] == PRICE
 
     run(story())

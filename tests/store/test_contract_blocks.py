@@ -1,9 +1,12 @@
 """The list of numbers that an account must not write to, on both databases: changed, followed, listed."""
 
 import itertools
+import threading
+import time
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from chappe.core.phonebook import BlockOrigin, Blocks
 from chappe.store import schema
@@ -13,6 +16,7 @@ from store.givens import ACCOUNT, NOW_MS, House, lose_the_answer, result, settle
 
 OTHER = 8
 ONE, TWO, THREE = "447700900001", "447700900002", "447700900003"
+PATIENCE_S = 10.0
 MOMENTS = itertools.count(NOW_MS)
 
 
@@ -106,6 +110,29 @@ def test_two_nodes_make_one_order_of_changes(house: House) -> None:
         assert settle(store, store.commit(store.blocks.change, a_change(True, f"44770090{index:04}"))) == [1]
         [last] = since(house.store, last)
         assert last.number == f"44770090{index:04}"
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_smaller_id_never_comes_later(house: House) -> None:
+    """While one node's change is not committed, another's waits for it: whoever follows steps over neither."""
+    other = house.new_store()
+    ours = threading.Thread(target=lambda: settle(other, other.commit(other.blocks.change, a_change(True, TWO))))
+    with house.database.transaction() as transaction:
+        house.store.blocks.change_many(transaction, [a_change(True, ONE)], False)
+        ours.start()
+        until_somebody_waits(house)
+        assert since(house.store) == []
+    ours.join()
+    assert [one.number for one in since(house.store)] == [ONE, TWO]
+
+
+def until_somebody_waits(house: House) -> None:
+    """Wait for a lock that is asked for and not granted."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    ends_s = time.monotonic() + PATIENCE_S
+    with house.database.engine.connect() as connection:
+        while not connection.scalar(waiting):
+            assert time.monotonic() < ends_s, "nobody waits"
 
 
 def test_lists(house: House) -> None:
