@@ -108,6 +108,7 @@ LOSSES: dict[str, dict[str, str]] = {
         "wants_callbacks": "dropped",
         "ticket reference": "the sender's own",
         "ticket segments": "counted by the sender",
+        "refusal not_found": "unauthorised",
         "refusal unreachable": "overloaded",
         "refusal internal": "uncertain",
         "receipt scheduled": "not sent",

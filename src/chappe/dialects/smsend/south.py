@@ -45,6 +45,7 @@ from chappe.sms.numbers import parse_msisdn
 from chappe.sms.segments import STANDARD, count
 
 KEYS = re.compile(r"([!-:<-~]{1,200});([!-:<-~]{1,400})")  # 4.2: two ASCII parts and one semicolon
+UNKNOWN_USER = Refusal.UNAUTHORISED  # what 404 means where no order is named: 4.2
 REASONS = {(fault.status, fault.code, fault.text): reason for reason, fault in FAULTS.items()}
 
 
@@ -108,7 +109,7 @@ def unfit(submission: Submission) -> Refused | None:
 
 def read_verdict(reply: Reply, submission: Submission) -> Verdict:
     """Exactly 201 is a yes (4.6); another 2xx may be one, but does not say so."""
-    answer = read_error(reply) or answer_json(reply)
+    answer = read_error(reply, UNKNOWN_USER) or answer_json(reply)
     if isinstance(answer, Refused | Uncertain):
         return answer
     match answer:
@@ -169,7 +170,7 @@ def fetch_balance(upstream: Upstream) -> Flow[HttpRequest, Reply, Balance | Refu
     """`status?getMoney=true`, in the currency of the account, which the answer does not name (4.8)."""
     request = call(upstream, "GET", "status")
     reply = yield msgspec.structs.replace(request, query=b"getMoney=true&typeAliases=true")
-    answer = read_error(reply) or answer_json(reply)
+    answer = read_error(reply, UNKNOWN_USER) or answer_json(reply)
     if isinstance(answer, Refused | Uncertain):
         return answer
     match answer:
@@ -201,11 +202,11 @@ def api_url(url: str) -> str:
     return urlunsplit(parts._replace(path=ROOT if parts.path in ("", "/") else parts.path.rstrip("/") + "/", query=""))
 
 
-def read_error(reply: Reply) -> Refused | None:
+def read_error(reply: Reply, not_found: Refusal = Refusal.NOT_FOUND) -> Refused | None:
     """400, 401 and 404 are certain refusals, with a text in the body or none (4.15); all else is read elsewhere."""
     if not isinstance(reply, HttpResponse) or reply.status not in (400, 401, 404):
         return None
-    otherwise = {400: Refusal.BAD_REQUEST, 401: Refusal.UNAUTHORISED, 404: Refusal.NOT_FOUND}[reply.status]
+    otherwise = {400: Refusal.BAD_REQUEST, 401: Refusal.UNAUTHORISED, 404: not_found}[reply.status]
     try:
         answer = msgspec.json.decode(text_of(reply.body[:4096]))
     except (msgspec.DecodeError, RecursionError):
@@ -218,7 +219,7 @@ def read_error(reply: Reply) -> Refused | None:
         case _:
             return Refused(otherwise, f"HTTP {reply.status}")
     reason = REASONS.get((reply.status, code, text.partition(":")[0]), otherwise)
-    return Refused(reason, detail_of(text))
+    return Refused(not_found if reason is Refusal.NOT_FOUND else reason, detail_of(text))
 
 
 def type_of(upstream: Upstream, service: Service) -> str:
