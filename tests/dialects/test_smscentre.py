@@ -134,6 +134,25 @@ def test_only_the_price_is_asked_for() -> None:
     assert [type(call) for call in centre.calls[1:]] == [Quote]
 
 
+@pytest.mark.parametrize("cost", [b"4", b"12", b"0123", b"-1", b"x"])
+def test_a_cost_that_there_is_not_is_refused(cost: bytes) -> None:
+    """smscentre 2.1: whatever is not one of the four is a wrong parameter, and nothing is sent."""
+    centre = ScriptedCentre(ONE)
+    assert ask(facts.SEND, b"phones=447700900002&mes=Hello&fmt=1&cost=" + cost, centre) == b"0,-1"
+    assert centre.submission is None
+
+
+@pytest.mark.parametrize(
+    "comment", [b"pid: 64, dcs: 4", b"pid: 0, dcs: 245", b"pid: " + b"9" * 5_000 + b", dcs: 4", b"x"]
+)
+def test_octets_are_sent_as_what_they_are_or_not_at_all(comment: bytes) -> None:
+    """smscentre 2.1: a protocol id or coding that we cannot carry, or a comment that is none, is refused."""
+    centre = ScriptedCentre(ONE)
+    body = ask(facts.SEND, b"phones=447700900002&bin=2&fmt=1&mes=0605%0A~~~%0A" + comment, centre)
+    assert body == b"0,-1"
+    assert centre.submission is None
+
+
 @pytest.mark.parametrize("name", facts.NOT_SERVED)
 def test_another_kind_of_message_is_never_sent_as_sms(name: str) -> None:
     """smscentre 2.1: a call, an HLR query or a mail is refused before anybody is asked to send it."""

@@ -36,8 +36,8 @@ from chappe.dialects.smscentre.facts import (
     fault_of,
 )
 from chappe.dialects.smscentre.fields import Asked, Command
-from chappe.dialects.smscentre.send import correct
 from chappe.dialects.smscentre.status import values_of
+from chappe.dialects.smscentre.submission import correct
 from chappe.dialects.smscentre.times import day_of, read_day, written_time
 from chappe.dialects.times import instant_ms
 

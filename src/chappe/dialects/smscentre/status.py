@@ -30,7 +30,7 @@ from chappe.dialects.smscentre.facts import (
     fault_of,
 )
 from chappe.dialects.smscentre.fields import Asked
-from chappe.dialects.smscentre.send import correct
+from chappe.dialects.smscentre.submission import correct
 from chappe.dialects.smscentre.times import written_time
 from chappe.sms.numbers import country
 
