@@ -9,7 +9,7 @@ import pytest
 
 from chappe.core.centre import Accepted, Balance, Call, FindMessages, Outcome, Refusal, Refused, Reports, Ticket
 from chappe.core.ids import EPOCH_MS, RANDOM_BITS
-from chappe.core.model import Account, Secret, State
+from chappe.core.model import Account, Secret, Service, State
 from chappe.core.sessions import Authenticate
 from chappe.dialects.base import HttpRequest, HttpResponse
 from chappe.dialects.smsend import SMSEND
@@ -17,9 +17,10 @@ from chappe.dialects.smsend.asking import Route
 from chappe.dialects.smsend.dates import compact, moment_ms
 from chappe.dialects.smsend.facts import CREDITS_MAX, FAULTS, ROOT, STATES
 from chappe.dialects.smsend.national import international
-from chappe.dialects.smsend.orders import written
+from chappe.dialects.smsend.orders import type_of, written
 from chappe.dialects.smsend.routes import ROUTES, find
 from chappe.dialects.smsend.sending import quantity
+from chappe.dialects.smsend.status import type_names
 from dialects.centres import ACCESS, ACCOUNT, ScriptedCentre, answer_north
 
 KEYS = ((b"user_key", ACCESS.user_key.encode()), (b"access_token", ACCESS.key.value.encode()))
@@ -175,10 +176,20 @@ def test_no_row_opens_without_keys(route: Route) -> None:
     assert (response.status, centre.calls) == (404 if route.hides_keys else 401, [])
 
 
-@pytest.mark.parametrize("path", ["sms", "/sms", "sms/", "//sms//"])
-def test_slashes_do_not_matter(path: str) -> None:
-    """Doubled slashes and one at the end reach the same row."""
-    assert ask("POST", path, sms())[0].status == 201
+@pytest.mark.parametrize("path", ["sms/17", "/sms/17", "sms//17", "sms/17/", "//sms///17//"])
+@pytest.mark.parametrize("root", [ROOT, "/API//v1.0/REST/", "//API/v1.0///REST//"])
+def test_slashes_do_not_matter(root: str, path: str) -> None:
+    """Slashes in a row, anywhere, and one at the end reach the same row."""
+    request = HttpRequest(method="GET", path=root + path, headers=KEYS)
+    assert answer_north(SMSEND, request, ScriptedCentre(Reports(items=(), total=0))).status == 200
+
+
+def test_the_first_word_for_a_class_is_its_name() -> None:
+    """An account with two words for a service class is told the first of them."""
+    types = {"GP": Service.PREMIUM, "GX": Service.PREMIUM, "TI": Service.STANDARD}
+    account = msgspec.structs.replace(ACCOUNT, message_types=types)
+    assert type_names(account, has_aliases=False)[Service.PREMIUM] == "GP"
+    assert type_of(account, Service.PREMIUM) == "GP"
 
 
 # Sending
