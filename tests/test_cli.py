@@ -172,7 +172,9 @@ def test_help_and_version() -> None:
     """`--help` names every command and `--version` the package's version."""
     shown = run("--help").stdout
     assert [
-        name for name in ("demo", "serve", "apply", "check", "alias", "send", "status", "balance") if name not in shown
+        name
+        for name in ("demo", "serve", "apply", "check", "alias", "inbound", "send", "status", "balance")
+        if name not in shown
     ] == []
     assert run("--version").stdout == f"chappe, version {chappe.__version__}\n"
 

@@ -481,6 +481,29 @@ def test_by_hand_while_a_server_runs(words: list[str], tmp_path: Path) -> None:
     run(story())
 
 
+def test_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    """The same on PostgreSQL: brought in parts by hand, joined, told to a URL and a phone, charged; STOP blocks."""
+
+    async def story() -> None:
+        settings = settings_in(tmp_path, database=postgres_url)
+        async with Sink() as sink:
+            ways = world(f'inbound_url = "{sink.url}"\ninbound_phone = "{FORWARD}"')
+            async with serving(settings, ways) as app:
+                typed = ["inbound", "--database", postgres_url, "--from", PHONE, "--to", NUMBER]
+                long = [*typed, "--parts", "--text", "long " * 40]
+                result = await asyncio.to_thread(CliRunner().invoke, program, long)
+                assert result.exit_code == 0, result.output
+                [call] = await sink.until(lambda calls: len(calls) == 1)
+                assert call.fields["text"] == "long " * 40
+                await callbacks_are(settings, "done", "done")
+                await all_are(settings, "delivered")
+                assert audit(settings)["revenue_micros"] == 2 * PRICE
+                assert (await ask(app.http_port, brought(settings, "STOP"))).status == 200
+                assert not await is_taken(app.http_port, pro())
+
+    run(story())
+
+
 @pytest.mark.parametrize(
     "words, sentence",
     [

@@ -135,10 +135,12 @@ def test_what_was_lost_before_its_answer_is_not_kept_twice(house: House) -> None
         plan_for_all(house)
         first, second = arrival("Hello", reference=f"r{is_kept}"), arrival("left", (1, 2), of=2 + is_kept)
         lose_the_answer(house.store, is_kept=is_kept)
-        keep(house, first, second)
+        plain = arrival("no reference")
+        kept = keep(house, first, second, plain)
+        assert [one.id for one in kept] == [first.id, 0, plain.id]
         keep(house, arrival("right", (2, 2), of=2 + is_kept))
-    assert texts(house) == ["Hello", "leftright"] * 2
-    assert len(house.rows(schema.callback)) == 4
+    assert texts(house) == ["Hello", "no reference", "leftright"] * 2
+    assert len(house.rows(schema.callback)) == 6
 
 
 def test_a_repeated_reference_keeps_nothing_new(house: House) -> None:
