@@ -13,7 +13,7 @@ from chappe.core.model import Account, Secret, Service, State
 from chappe.core.sessions import Authenticate
 from chappe.dialects.base import HttpRequest, HttpResponse
 from chappe.dialects.smsend import SMSEND
-from chappe.dialects.smsend.asking import Route
+from chappe.dialects.smsend.asking import Route, number_of
 from chappe.dialects.smsend.dates import compact, moment_ms
 from chappe.dialects.smsend.facts import CREDITS_MAX, FAULTS, ROOT, STATES
 from chappe.dialects.smsend.national import international
@@ -374,3 +374,28 @@ def test_one_account_may_write_dashes_and_no_other() -> None:
             return account if isinstance(call, Authenticate) else Refused(Refusal.NOT_FOUND)
 
         assert answer_north(SMSEND, request, centre).status == status
+
+
+@pytest.mark.parametrize(
+    "written, number",
+    [
+        ("0", 0),
+        (" 17 ", 17),
+        (17, 17),
+        (2**63 - 1, 2**63 - 1),
+        (str(2**63 - 1), 2**63 - 1),
+        (2**63, None),
+        (str(2**63), None),
+        (-1, None),
+        ("-1", None),
+        ("1.0", None),
+        (1.0, None),
+        (True, None),
+        ("١٧", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_whole_number_is_one_of_63_bits(written: object, number: int | None) -> None:
+    """What the database could not hold, or nobody could mean, is no number."""
+    assert number_of(written) == number

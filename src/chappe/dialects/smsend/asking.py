@@ -19,7 +19,7 @@ from chappe.dialects.base import HttpRequest, HttpResponse, NorthFlow, json_resp
 from chappe.dialects.smsend.facts import FAULTS, RETRY_AFTER_S, Fault
 
 PAGE_SIZE_MAX = 1_000  # [P]
-WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
+WHOLE_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -63,11 +63,12 @@ class Route(Struct, frozen=True):
 
 
 def number_of(written: object) -> int | None:
-    """A whole number, 0 or more, as JSON brings it or as a string; None for anything else, and for 19 digits."""
-    if isinstance(written, str) and WHOLE_NUMBER.fullmatch(written.strip()):
-        return int(written)
-    is_whole = isinstance(written, int) and not isinstance(written, bool)
-    return written if is_whole and 0 <= written < 10**18 else None  # type: ignore[operator,return-value]
+    """A whole number of at most 63 bits, 0 or more, as JSON brings it or as a string; None for anything else."""
+    if isinstance(written, str):
+        written = int(written) if WHOLE_NUMBER.fullmatch(written.strip()) else None
+    if isinstance(written, bool) or not isinstance(written, int):
+        return None
+    return written if 0 <= written < 1 << 63 else None
 
 
 def string_of(written: object) -> str | None:

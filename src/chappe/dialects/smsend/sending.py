@@ -301,7 +301,7 @@ def with_links(text: str, short_link: str, rich_link: str) -> str:
     """Links in the places kept for them, whole: we shorten nothing (ours)."""
     for place, link in ((SHORT_LINK, short_link), (RICH_LINK, rich_link)):
         if link:
-            text = place.sub(lambda _, link=link: link, text)  # type: ignore[misc]
+            text = place.sub(link.replace("\\", r"\\"), text)
     return text
 
 
