@@ -1,5 +1,6 @@
 """What is peculiar to SMS Centre: its charsets and formats, its dates and control values, and what it would misread."""
 
+import itertools
 import json
 import re
 from datetime import UTC, datetime
@@ -11,19 +12,22 @@ from chappe.core.centre import (
     Accepted,
     Balance,
     Call,
+    Cancelled,
     FetchBalance,
+    InboundMessages,
     ListMessages,
     Outcome,
     Quote,
     Refusal,
     Refused,
     Reports,
+    Statistics,
     Submit,
     Ticket,
     Uncertain,
 )
 from chappe.core.model import Account, Coding, Inbound, Receipt, Report, Secret, State, Submission
-from chappe.dialects.base import CallbackTarget, HttpRequest, HttpResponse, Reply, fields_of, run
+from chappe.dialects.base import CallbackTarget, HttpRequest, HttpResponse, Reply, encode_form, fields_of, run
 from chappe.dialects.smscentre import SMSCENTRE, facts, formats
 from chappe.dialects.smscentre.callbacks import CONTROLS, control_value
 from chappe.dialects.smscentre.south import api_url
@@ -31,7 +35,7 @@ from chappe.dialects.smscentre.times import read_validity_s, read_window, writte
 from chappe.sms.segments import STANDARD, count
 from chappe.sms.translit import LOOK_ALIKE, PHONETIC, transliterate
 from dialects.centres import ACCOUNT, ScriptedCentre, answer_north, upstream_of
-from dialects.fidelity import REPORT, SUBMISSION
+from dialects.fidelity import INBOUND, REPORT, SUBMISSION
 
 ONE = Accepted((Ticket(recipient="447700900002", reference="9001"),), "9001")
 IN_MOSCOW = msgspec.structs.replace(ACCOUNT, timezone="Europe/Moscow")
@@ -295,6 +299,119 @@ def test_many_without_a_comma_are_many() -> None:
     """smscentre 3.1: one id for several phones, whatever splits them, gives a row for each."""
     body = ask(facts.STATUS, b"id=17&phone=447700900002;447700900003&fmt=1", ScriptedCentre(REPORT))
     assert body.count(b"\n") == 1
+
+
+# Odd values
+
+PARAMETERS = (
+    *(
+        "phones",
+        "mes",
+        "list",
+        "nl",
+        "id",
+        "sender",
+        "translit",
+        "time",
+        "tz",
+        "period",
+        "freq",
+        "flash",
+        "bin",
+        "cost",
+    ),
+    *(
+        "charset",
+        "fmt",
+        "valid",
+        "maxsms",
+        "err",
+        "op",
+        "all",
+        "del",
+        "phone",
+        "start",
+        "end",
+        "cnt",
+        "prev_id",
+        "hour",
+    ),
+    *("after_id", "to_phone", "cur", "format", "email"),
+)
+ODD_VALUES = [
+    *[
+        "",
+        "0",
+        "1",
+        "2",
+        "3",
+        "12",
+        "-1",
+        "+1",
+        " 1",
+        "1.5",
+        "9" * 21,
+        "9" * 5_000,
+        "x",
+        "é",
+        "²",
+        "٣",
+        "1,2",
+        ",",
+        "1;2",
+    ],
+    *[
+        "a:b",
+        "10-22",
+        "99-3",
+        "24:00",
+        "0101271230",
+        "29.02.27 10:00",
+        "29.02.2027",
+        "01.01.0001",
+        "31.12.9999",
+        "utf8",
+    ],
+    *[
+        "0" * 11,
+        "09999999999",
+        "+999999",
+        "koi8-r",
+        "\0",
+        "\n~~~\npid: 1, dcs: 4",
+        "447700900002",
+        "DEADBEEF",
+        "ю" * 500,
+    ],
+    *["+447700900002,12", "447700900002:hi\n447700900003;yo", "😀" * 1_200],
+]
+SENDING = {"phones": "447700900002", "mes": "Hello"}
+REPORTS, INBOUNDS = Reports(items=(REPORT,), total=1), InboundMessages(items=(INBOUND,), total=1)
+
+
+@pytest.mark.parametrize(
+    "path, right, outcome",
+    [
+        (facts.SEND, SENDING, ONE),
+        (facts.SEND, SENDING | {"bin": "1"}, ONE),
+        (facts.REST_SENDS[0], SENDING, Refused(Refusal.BAD_RECIPIENT)),
+        (facts.STATUS, {"id": "17", "phone": "447700900002"}, REPORTS),
+        (facts.STATUS, {"id": "17", "phone": "447700900002", "del": "1"}, Cancelled()),
+        (facts.BALANCE, {"cur": "1"}, Balance(amount_micros=-5)),
+        (facts.GET, {"get_messages": "1"}, REPORTS),
+        (facts.GET, {"get_answers": "1"}, INBOUNDS),
+        (facts.GET, {"get_stat": "1"}, Statistics(segments_count=1, spent_micros=1, paid_in_micros=2)),
+    ],
+)
+def test_no_value_of_a_parameter_breaks_it(path: str, right: dict[str, str], outcome: Outcome) -> None:
+    """Whatever odd value any parameter has, there is an answer: not empty, and JSON where it says that it is."""
+    for name, value in itertools.product(PARAMETERS, ODD_VALUES):
+        fields = {"login": "alice", "psw": "correct horse", "fmt": "3"} | right | {name: value}
+        body = json.dumps(fields).encode() if path in facts.REST_SENDS else encode_form(fields)
+        response = answer_north(SMSCENTRE, HttpRequest(method="POST", path=path, body=body), ScriptedCentre(outcome))
+        media_type, _, charset = dict(response.headers)[b"content-type"].decode().partition("; charset=")
+        assert response.body
+        assert media_type != "application/json" or json.loads(response.body.decode(charset)) is not None
 
 
 # Callbacks

@@ -16,7 +16,7 @@ TIMESTAMP = re.compile(r"0([0-9]{10})")
 WINDOW = re.compile(r"([0-9]{1,2})-([0-9]{1,2})")
 MINUTES = re.compile(r"[+ ]([0-9]{1,6})")  # a plus sign that nobody escaped is a blank
 OFFSET = re.compile(r"[+-]?[0-9]{1,2}")
-CALENDAR_DATE = re.compile(r"[0-9]{2}\.[0-9]{2}\.[0-9]{4}")
+CALENDAR_DATE = re.compile(r"[0-9]{2}\.[0-9]{2}\.2[0-9]{3}")  # no message is older, none is that new
 HOURS = re.compile(r"[0-9]{1,2}")
 HOURS_MINUTES = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 
