@@ -108,10 +108,10 @@ def keys_of(request: HttpRequest) -> Keys | None:
 
 def check_session(request: HttpRequest) -> NorthFlow:
     """`checksession`: whether it still lives, without renewing it (4.2); without keys there is none to look for."""
-    account = yield from authenticate(request, renews=False)
+    keys, account = keys_of(request), (yield from authenticate(request, renews=False))
     if isinstance(account, Account):
         return plain(TRUE_FALSE[True])
-    if account.reason is Refusal.UNAUTHORISED and keys_of(request):
+    if account.reason is Refusal.UNAUTHORISED and keys and keys.user_key:
         return plain(TRUE_FALSE[False])
     return tell(KEYS_HIDDEN) if account.reason in WRONG else refuse(account)
 
