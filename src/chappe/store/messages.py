@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from chappe.core.ledger import TRANSFERS, Entry, Kind, entry, grant
+from chappe.core.ledger import TRANSFERS, Entry, Kind, grant
 from chappe.core.lifecycle import RECEIPT_PATIENCE_S, WAITING
 from chappe.core.model import VIRTUAL, Coding, Message, Priority, Service, State
 from chappe.store.callbacks import Callbacks
@@ -145,7 +145,7 @@ class Acceptance(Struct, frozen=True):
     @property
     def total_micros(self) -> int:
         """What has to be there now."""
-        return sum(one.price_micros for one in self.messages if not one.is_charged_late)
+        return sum([one.price_micros for one in self.messages if not one.is_charged_late])
 
 
 class Cancellation(Struct, frozen=True):
@@ -375,4 +375,16 @@ def cancelling(condition: ColumnElement[bool]) -> Executable:
 
 def entries(kind: Kind, messages: Iterable[Message]) -> list[Entry]:
     """The same movement for the price of each message; of one that was not charged yet nothing is moved."""
-    return [entry(kind, one.id, one.account_id, one.price_micros) for one in messages if not one.is_charged_late]
+    phase, debit, credit = structs.astuple(TRANSFERS[kind])  # looked up once: this is on the way of every message
+    return [
+        Entry(
+            source_id=one.id,
+            phase=phase,
+            account_id=one.account_id,
+            debit=debit,
+            credit=credit,
+            amount_micros=one.price_micros,
+        )
+        for one in messages
+        if not one.is_charged_late
+    ]
