@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from chappe.cli.applying import KNOWN
 from chappe.core.centre import InboundMessages, ListInbound, TakeInbound
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Concatenation, Inbound
 from chappe.core.phonebook import BlockOrigin
 from chappe.gateway.directory import Forwarding
 from chappe.gateway.feed import Step
+from chappe.gateway.gateway_file import GatewayFileError, parse
 from chappe.gateway.inbound import (
     NUMBER_MAX,
     REFERENCE_MAX,
@@ -160,6 +162,50 @@ def test_what_is_a_segment(total: int, position: int, is_part: bool) -> None:
     """A segment is one of two to 255 at a place among them; anything else that claims so is a message."""
     place = Concatenation(reference=1, total=total, position=position)
     assert (checked(an_inbound(concatenation=place), 1).concatenation is not None) == is_part
+
+
+# In the gateway file
+
+FILE_KEYS = """
+inbound_email = "Alice.Smith+sms@example.com"
+inbound_phone = "+44 7700 900777"
+inbound_dialect = "smscentre"
+stop_words = ["STOP", "ARRÊT"]
+start_words = []
+"""
+
+
+def test_the_file_says_where_messages_go(tmp_path: Path) -> None:
+    """What the gateway file says about messages from phones is what the gateway knows; without it, STOP and START."""
+
+    async def script(middle: Middle) -> None:
+        alice = middle.alice
+        assert (alice.inbound_email, alice.inbound_phone) == ("Alice.Smith+sms@example.com", FORWARD)
+        assert (alice.inbound_dialect, alice.stop_words, alice.start_words) == ("smscentre", ("STOP", "ARRÊT"), ())
+        middle.configure(WORLD)
+        await middle.open()
+        assert (middle.alice.inbound_email, middle.alice.stop_words) == ("", ("STOP",))
+        assert middle.alice.start_words == ("START",)
+
+    play(tmp_path, script, WORLD + FILE_KEYS)
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ('inbound_email = "alice"', "inbound_email must be a plain address"),
+        ('inbound_email = "a@b.example\\r\\nBcc: c@d.example"', "inbound_email must be a plain address"),
+        ('inbound_email = "Alice <a@b.example>"', "inbound_email must be a plain address"),
+        ('inbound_phone = "12345"', "inbound_phone must be a number with its country code"),
+        ('inbound_dialect = "smsfox"', "inbound_dialect must be one of"),
+        ('stop_words = [" STOP"]', "stop_words must have words"),
+        ('start_words = ["A", "A"]', "start_words must not name the same thing twice"),
+    ],
+)
+def test_a_wrong_key_is_named(line: str, words: str) -> None:
+    """A place or a word that cannot be is refused with its key and what it must be."""
+    with pytest.raises(GatewayFileError, match=words):
+        parse(WORLD + line, file_name="gateway.toml", known=KNOWN)
 
 
 # At the desk
