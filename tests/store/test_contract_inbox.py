@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chappe.core.centre import InboundMessages
 from chappe.core.model import Concatenation, Inbound
 from chappe.core.phonebook import BlockOrigin
-from chappe.store import schema
+from chappe.store import inbox, schema
 from chappe.store.blocks import BlockChange
 from chappe.store.callbacks import CallbackClaim, CallbackDraft
 from chappe.store.inbox import (
@@ -229,6 +229,14 @@ def test_joined_segments_are_forgotten(house: House) -> None:
     join(house, NOW_MS + PATIENCE_MS)
     assert house.rows(schema.inbound_segment) == []
     assert texts(house) == ["a" * TEXT_MAX]
+
+
+def test_too_many_waiting_segments_are_kept_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no more segments may wait, one that comes is kept at once as all there is: not joined, but not lost."""
+    monkeypatch.setattr(inbox, "SEGMENTS_WAITING_MAX", 2)
+    keep_each(house, arrival("a", (1, 3)), arrival("b", (2, 3)), arrival("c", (3, 3)), arrival("whole"))
+    assert texts(house) == [GAP + "c", "whole"]
+    assert len(house.rows(schema.inbound_segment)) == 2
 
 
 @settings(max_examples=30, deadline=None)

@@ -197,7 +197,7 @@ class Inbox:
         self._waiting_count = Prepared(
             database,
             select(func.count()).select_from(
-                select(constant(1)).select_from(inbound_segment).limit(SEGMENTS_WAITING_MAX).subquery()
+                select(constant(1)).select_from(inbound_segment).where(WAITS).limit(SEGMENTS_WAITING_MAX).subquery()
             ),
         )
         self._overdue = Prepared(
