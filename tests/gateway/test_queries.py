@@ -83,6 +83,7 @@ def test_the_whole_submission_is_reported_under_its_id(tmp_path: Path) -> None:
         assert isinstance(report, Report)
         assert (report.id, report.submission_id, report.recipient) == (int(reference), int(reference), NUMBER)
         assert (report.state, report.segments, report.price_micros) == (State.SENT, 3, 30_000)
+        assert (report.text, report.changed_ms, report.reason) == ("Hello", middle.time.now_ms(), "")
         for index in (0, 2):
             await middle.told("sim", f"sim-{int(reference) + index}", State.UNDELIVERABLE)
         report = await ask(middle, reference, "alice")
@@ -194,6 +195,11 @@ def test_what_was_given_back_has_no_price(tmp_path: Path) -> None:
         report = await ask(middle, reference, "alice")
         assert isinstance(report, Report)
         assert report.price_micros == 20_000
+        assert report.reason == ""
+        middle.scripts["sim"].verdicts = [Refused(Refusal.BLOCKED, "their words"), Refused(Refusal.BAD_RECIPIENT)]
+        report = await ask(middle, await submitted(middle, NUMBER, "447700900124"), "alice")
+        assert isinstance(report, Report)
+        assert (report.state, report.reason) == (State.REJECTED, "blocked")
 
     play(tmp_path, script, WORLD, SCRIPTS)
 

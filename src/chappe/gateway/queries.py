@@ -41,7 +41,7 @@ from chappe.gateway.reports import report_of_past, together
 from chappe.store.database import Transaction
 from chappe.store.engine import Store
 from chappe.store.histories import Filters, Past, PastSubmission, Span
-from chappe.store.messages import RECIPIENTS_MAX, Cancellation, Recall
+from chappe.store.messages import Cancellation, Recall
 
 ID_DIGITS_MAX = 19
 GUESSES_FREE = 100  # ids that an application may have wrong in a quarter of an hour; a guesser needs millions
@@ -110,10 +110,12 @@ class QueryDesk:
         submission_id = message_id_of(query.reference)
         if submission_id is None:
             return NOT_FOUND
-        messages = await self._store.read(self._store.of_submission(submission_id, RECIPIENTS_MAX))
-        if not messages or not may_see(query, messages[0]):
+        parts = await self._store.read(
+            lambda transaction: self._store.histories.of_submission(transaction, 0, submission_id)
+        )
+        if not parts or not may_see(query, parts[0].message):
             return NOT_FOUND
-        return together(messages)
+        return together(parts, self._clock.now_ms())
 
     async def find(self, call: FindMessages) -> Reports | Refused:
         """Each message on its own; that a submission has none to the recipient asked for is `not_found` too."""

@@ -1,5 +1,9 @@
 """What a customer is told about a message: by callback, and when asked."""
 
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
 from chappe.core.centre import Refusal
 from chappe.core.ids import made_ms
 from chappe.core.lifecycle import combined
@@ -34,15 +38,16 @@ def report_of_past(past: Past, now_ms: int) -> Report:
     return report_of(
         message,
         state=message.state,
-        changed_ms=past.final_ms or best_known_ms(message, now_ms),
+        changed_ms=changed_ms_of(past, now_ms),
         detail=past.detail,
         text=message.text,
     )
 
 
-def best_known_ms(message: Message, now_ms: int) -> int:
-    """When a message that is not at its end came into its state: when it last left, else when it was accepted."""
-    return min(message.due_ms, now_ms) if message.attempt else made_ms(message.id)
+def changed_ms_of(past: Past, now_ms: int) -> int:
+    """When a message came into its state: if that is not its end, when it last left, else when it was accepted."""
+    message = past.message
+    return past.final_ms or (min(message.due_ms, now_ms) if message.attempt else made_ms(message.id))
 
 
 def reason_of(message: Message, state: State, detail: str) -> str:
@@ -54,20 +59,17 @@ def reason_of(message: Message, state: State, detail: str) -> str:
     return VIRTUAL if detail == VIRTUAL and not message.attempt else ""
 
 
-def together(messages: list[Message]) -> Report:
-    """One report on a whole submission: the least finished state, the sum of segments and prices."""
-    first = messages[0]
-    return Report(
-        id=first.id,
-        submission_id=first.submission_id,
-        reference=first.reference,
-        originator=first.originator,
-        recipient=first.recipient,
-        state=combined(message.state for message in messages),
-        segments=sum(message.segments for message in messages),
-        price_micros=sum(message.price_micros for message in messages),
-        text=first.text,
-        service=first.service,
-        coding=first.coding,
-        due_ms=first.due_ms,
+def together(parts: Sequence[Past], now_ms: int) -> Report:
+    """One report on a whole submission: the least finished state and its latest change, the sum of segments and
+    prices, else what its first message has."""
+    first = parts[0]
+    state = combined(part.message.state for part in parts)
+    in_it = next(part for part in parts if part.message.state is state)
+    return replace(
+        report_of_past(first, now_ms),
+        state=state,
+        segments=sum(part.message.segments for part in parts),
+        price_micros=sum(part.message.price_micros for part in parts),
+        changed_ms=max(changed_ms_of(part, now_ms) for part in parts),
+        reason=reason_of(in_it.message, state, in_it.detail),
     )

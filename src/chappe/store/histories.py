@@ -112,7 +112,7 @@ class Histories:
             database,
             select(*past)
             .where(
-                is_own,
+                or_(bindparam("account", type_=BigInteger) == constant(0), is_own),
                 message.c.id >= bindparam("submission"),
                 message.c.id < bindparam("submission") + bindparam("span", type_=BigInteger),
                 message.c.submission_id == bindparam("submission"),
@@ -183,7 +183,7 @@ class Histories:
     def of_submission(
         self, transaction: Transaction, account_id: int, submission_id: int, recipient: str = ""
     ) -> list[Past]:
-        """Its messages in the order of the recipients, at most the 100,000 there can be."""
+        """Its messages in the order of the recipients, at most the 100,000 there can be; of account 0 whoever's."""
         rows = transaction.rows(
             self._of_submission,
             account=account_id,
