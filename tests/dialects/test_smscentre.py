@@ -414,6 +414,40 @@ def test_no_value_of_a_parameter_breaks_it(path: str, right: dict[str, str], out
         assert media_type != "application/json" or json.loads(response.body.decode(charset)) is not None
 
 
+LINES = 200_000
+
+
+@pytest.mark.parametrize(
+    "written, texts",
+    [
+        (b"447700900002:a%0A%0Ab%0A%0A447700900003:c", ("a\n\nb", "c")),
+        (b"%0A447700900002:a%0D%0Ab%0D%0A", ("a\nb",)),
+        (b"447700900002:" + b"a\n" * LINES, ()),  # too long a text, which is found out in no time
+    ],
+)
+def test_a_text_of_several_lines_stays_whole(written: bytes, texts: tuple[str, ...]) -> None:
+    """With `nl`, empty lines within a text are sent too, and only those (2.1)."""
+    centre = ScriptedCentre(ONE)
+    ask(facts.SEND, b"nl=1&list=" + written, centre)
+    submission = centre.submission
+    assert ((submission.texts or (submission.text,)) if submission else ()) == texts
+
+
+def test_octets_that_a_list_cannot_carry_are_refused() -> None:
+    """windows-1251 has no 0x98: where it stands in a list, nothing is sent instead of something else (1.3, 2.1)."""
+    centre = ScriptedCentre(ONE)
+    assert b"ERROR = 1" in ask(facts.SEND, b"bin=1&list=447700900002:%98", centre)
+    assert centre.submission is None
+
+
+@pytest.mark.parametrize("depth", [10, 900, *range(940, 1000)])
+def test_no_depth_of_json_breaks_it(depth: int) -> None:
+    """However deep lists lie in each other, the answer is JSON (2.9)."""
+    body = b'{"login": "alice", "psw": "correct horse", "phones": %s}' % (b"[" * depth + b"]" * depth)
+    request = HttpRequest(method="POST", path=facts.REST_SENDS[0], body=body)
+    assert json.loads(answer_north(SMSCENTRE, request, ScriptedCentre(ONE)).body)["error_code"] in (1, 2)
+
+
 # Callbacks
 
 STATUS_VALUES = {b"id": b"100", b"phone": b"70000000001", b"status": b"1"}

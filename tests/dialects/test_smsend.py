@@ -1,6 +1,7 @@
 """smsend's rules that are easier to read as rows than as conversations: times, numbers, lengths, log-ins, the table."""
 
 import re
+import tracemalloc
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -275,6 +276,39 @@ def test_a_body_of_the_wrong_kind_is_refused(body: bytes) -> None:
     centre = ScriptedCentre(ACCEPTED)
     response = answer_north(SMSEND, HttpRequest(method="POST", path=ROOT + "sms", headers=KEYS, body=body), centre)
     assert (response.status, centre.submission) == (400, None)
+
+
+@pytest.mark.parametrize("depth", [10, 900, *range(940, 1000)])
+def test_no_depth_of_json_breaks_it(depth: int) -> None:
+    """However deep lists lie in each other, there is an answer (4.4)."""
+    nested = b"[" * depth + b"]" * depth
+    body = msgspec.json.encode(sms()).removesuffix(b"}") + b',"returnCredits":%s,"sender":null}' % nested
+    request = HttpRequest(method="POST", path=ROOT + "sms", headers=KEYS, body=body)
+    assert answer_north(SMSEND, request, ScriptedCentre(ACCEPTED)).status in (201, 400)
+
+
+HUGE = [  # what would take minutes or gigabytes to put together, and what is wrong with it
+    ("paramsms", {"message": "${a}" * 1_001, "recipients": [{"recipient": "+393471234567", "a": ""}]}, 104),
+    (
+        "paramsms",
+        {"message": "${a}" * 1_000, "recipients": [{"recipient": "+393471234567", "a": "y" * 2_000_000}]},
+        104,
+    ),
+    ("sms", {"message": "%SHORT_LINK%" * 1_000, "short_link_url": "https://example.org/" + "y" * 2_000}, 104),
+    ("contacts", {"contacts": [{"email": "ada@example.org"}] * 10_001}, 100),
+]
+
+
+@pytest.mark.parametrize("path, fields, code", HUGE, ids=[f"{row[0]} {index}" for index, row in enumerate(HUGE)])
+def test_what_is_huge_is_refused_before_it_is_put_together(path: str, fields: dict[str, object], code: int) -> None:
+    """Beyond what is sent, texts and lists are refused with little memory, and nobody is asked (4.3, 4.5)."""
+    tracemalloc.start()
+    response, centre = ask("POST", path, sms(**fields))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (response.status, msgspec.json.decode(response.body)["error_code"]) == (400, code)
+    assert [type(call) for call in centre.calls] == [Authenticate]
+    assert peak < 50_000_000
 
 
 def test_ten_thousand_recipients_and_no_more() -> None:

@@ -73,9 +73,9 @@ def read_json(request: HttpRequest) -> Asked:
 
 
 def value_of(value: Any) -> bytes:
-    """A member as a form would bring it: true is 1, a list is joined by commas."""
+    """A member as a form would bring it: true is 1, a list is joined by commas, without the lists in it."""
     if isinstance(value, list):
-        return b",".join(map(value_of, value))
+        return b",".join(value_of(one) for one in value if not isinstance(one, list))
     if value is None or isinstance(value, bool | dict):
         return b"1" if value is True else b""
     return str(value).encode("utf-8", "replace")

@@ -96,16 +96,24 @@ def read_list(written: str, *, has_breaks: bool) -> list[Addressed] | Fault:
     """Lines of phones, a colon or semicolon, and a text; with `nl`, a line that does not begin with phones goes on with
     the text before it, and without, a line break in a text is written as a backslash and an n (2.1)."""
     addressed: list[Addressed] = []
-    for line in filter(str.strip, written.replace("\r\n", "\n").split("\n")):
-        if has_breaks and addressed and not LIST_NUMBERS.match(line):
-            addressed[-1] = addressed[-1][0], f"{addressed[-1][1]}\n{line}"
-            continue
+    for line in entries_of(written, has_breaks=has_breaks):
         parts = LIST_LINE.fullmatch(line)
         numbers = numbers_of(parts[1], ",") if parts else ()
         if parts is None or not numbers:
             return PARAMETERS
         addressed.append((numbers, parts[2] if has_breaks else parts[2].replace(LINE_BREAK, "\n")))
     return addressed
+
+
+def entries_of(written: str, *, has_breaks: bool) -> list[str]:
+    """The lines of a list; with `nl`, a line that does not begin with phones belongs to the one before it."""
+    lines = written.lstrip().replace("\r\n", "\n").split("\n")
+    if not has_breaks:
+        return [line for line in lines if line.strip()]
+    starts = [index for index, line in enumerate(lines) if not index or LIST_NUMBERS.match(line)]
+    return [
+        "\n".join(lines[start:end]).rstrip("\n") for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)
+    ]
 
 
 def correct(number: str) -> str:
@@ -144,6 +152,8 @@ def read_text(asked: Asked, text: str, coding: Coding) -> str | None:
 def read_binary(asked: Asked, text: str) -> str | None:
     """Octets as hexadecimal digits: those of `mes` (or of a text in `list`), or the digits it has already. A comment
     may name the protocol id and the coding that all of ours have, and no other (2.1)."""
+    if "\ufffd" in text and asked["list"].strip():  # octets that the charset has not: they are lost already
+        return None
     octets = text.encode(asked.codec, "replace") if asked["list"].strip() else asked.fields.get(b"mes", b"")
     comment = BINARY_COMMENT.search(octets)
     if comment is not None:

@@ -82,7 +82,7 @@ def string_of(written: object) -> str | None:
 
 def flag_of(written: object) -> bool:
     """A boolean: true, 1, or a string that says so (4.4)."""
-    return written is True or written == 1 or str(written).strip().lower() in ("true", "1")
+    return written.strip().lower() in ("true", "1") if isinstance(written, str) else written == 1
 
 
 def list_of(written: object) -> list[Any] | None:

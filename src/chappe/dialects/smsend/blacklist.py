@@ -26,7 +26,7 @@ def add_number(asked: Asked) -> NorthFlow:
 
 def add_numbers(asked: Asked) -> NorthFlow:
     """`blacklist/smsbatch`: all or none (4.3)."""
-    numbers = [string_of(number) for number in asked.body]
+    numbers = [string_of(number) for number in asked.body[: BLACKLISTED_MAX + 1]]
     country = asked.account.country
     if not all(numbers) or len(numbers) > BLACKLISTED_MAX:
         return refuse(Refused(Refusal.BAD_RECIPIENT))
@@ -44,7 +44,7 @@ def add_contact(asked: Asked) -> NorthFlow:
 
 def add_contacts(asked: Asked) -> NorthFlow:
     """`contact/add_to_blacklist_batch`: any unknown id is bad input, and none is added (4.3)."""
-    ids = [number_of(contact_id) for contact_id in asked.body]
+    ids = [number_of(contact_id) for contact_id in asked.body[: BLACKLISTED_MAX + 1]]
     if not all(ids) or len(ids) > BLACKLISTED_MAX:
         return refuse(Refused(Refusal.BAD_REQUEST, "a list of ids"))
     outcome = yield BlockContacts(asked.account, tuple(filter(None, ids)))

@@ -36,6 +36,7 @@ from chappe.dialects.smsend.dates import moment_ms
 from chappe.dialects.smsend.facts import (
     CONTACT_DATES,
     CONTACT_FIELDS,
+    CONTACTS_MAX,
     EMPTY_STRING,
     GENDERS,
     GROUPS_PAGE_SIZE,
@@ -69,8 +70,10 @@ def create_one(asked: Asked) -> NorthFlow:
 
 def create_many(asked: Asked) -> NorthFlow:
     """All or none; how many are new (4.3)."""
-    contacts = []
-    for written in list_of(asked.body["contacts"]) or ():
+    people, contacts = list_of(asked.body["contacts"]) or [], []
+    if len(people) > CONTACTS_MAX:
+        return refuse(Refused(Refusal.BAD_REQUEST, f"at most {CONTACTS_MAX} contacts at once"))
+    for written in people:
         contact = read_contact(written, asked.account.country)
         if isinstance(contact, Refused):
             return refuse(contact)

@@ -121,6 +121,7 @@ TEXTS_MAX: Mapping[tuple[bool, bool], int] = {  # (low quality, needs ucs2) -> c
 }
 FRAGMENTS = 7  # where no other number is asked for
 VALIDITY_MAX_MIN = 60 * 24 * 30  # [P]; the gateway keeps nothing for longer than it does
+TEMPLATE_MAX = 4_000  # characters, before variables and links are put in [P]
 VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]{1,64})\}")  # 4.5
 SHORT_LINK = re.compile("%SHORT_LINK%")
 RICH_LINK = re.compile("%RICHURL_+%")  # underscores as padding
@@ -167,6 +168,7 @@ CONTACT_FIELDS: Mapping[str, int] = {  # characters at most: 4.11; those of the 
 CONTACT_DATES = ("birthdate", "promotiondate", "rememberdate")
 GENDERS = ("", "m", "f")
 EMPTY_STRING = b'""'  # what answers a new contact [P]: 4.3
+CONTACTS_MAX = 10_000  # in one call [P]
 GROUPS_PAGE_SIZE = 5  # 4.3
 BLACKLIST_DATE = "%Y-%m-%d %H:%M:%S"  # 4.3
 BLACKLISTED_MAX = 10_000  # in one call [P]
