@@ -20,6 +20,7 @@ from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
 from chappe.gateway.front import Front
+from chappe.gateway.numbers import NumberDesk
 from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import ReceiptDesk
 from chappe.gateway.submission import Intake
@@ -67,6 +68,10 @@ class Known:
     def account(self, account_id: int) -> Account | None:
         return self._accounts.get(account_id)
 
+    def carrier(self, carrier_id: int) -> Carrier | None:
+        """Nobody lends numbers here: all are the file's."""
+        return None
+
     def is_disabled(self, account_id: int, url: str) -> bool:
         return (account_id, url) in self._disabled_urls
 
@@ -78,7 +83,9 @@ class Life:
         name: str,
         url: str,
         clock: Clock,
+        calendar: Clock,
         ids: IdMaker,
+        rental_ids: IdMaker,
         is_alone: bool,
         known: Known,
         carriers: Iterable[Carrier],
@@ -121,7 +128,15 @@ class Life:
                 wake=self.fleet.wake,
                 feed=self._feed,
             )
-            self.front = Front(QueryDesk(self.store, clock, lambda: self.known).answers)
+            self._numbers = NumberDesk(
+                store=self.store,
+                directory=lambda: self.known,
+                wholesaler=lambda _carrier: None,
+                follow=self._look,
+                clock=calendar,
+                ids=rental_ids,
+            )
+            self.front = Front(QueryDesk(self.store, clock, lambda: self.known).answers, self._numbers.answers)
             self.fleet.follow(carriers)
         self.loop.settle()
 
@@ -158,6 +173,7 @@ class Life:
             "callbacks": self._callbacks.run_once,
             "doubts": self.fleet.settle_doubts_once,
             "expiry": self._expire,
+            "numbers": self._numbers.renew_once,
         }
         last = self._rounds.get(name)
         if last is None or last.done():
@@ -171,6 +187,9 @@ class Life:
         """As the ticker does it: a round that the database failed comes again."""
         with contextlib.suppress(StoreError):
             await work
+
+    async def _look(self) -> None:
+        """The world tells a life its configuration by itself."""
 
     async def _expire(self) -> None:
         self._callbacks.announce(await self.store.expire(Expiry(self._clock.now_ms(), EXPIRE_MAX)))

@@ -18,12 +18,13 @@ from chappe.gateway import dispatch
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.fleet import Fleet
 from chappe.store import callbacks as callback_rows
-from chappe.store import messages, receipts, sending
+from chappe.store import messages, numbers, receipts, sending
 from chappe.store.database import Prepared, Transaction
 from chappe.store.engine import Store
 from chappe.store.group_commit import GroupCommit
 from chappe.store.messages import Acceptance, Messages
 from chappe.store.money import Ledger
+from chappe.store.numbers import NumberRow, Numbers, Rental
 from chappe.store.sending import Claim, Outbox, Sending
 
 Patch = pytest.MonkeyPatch
@@ -211,6 +212,26 @@ def forget_doubtful_messages(patch: Patch) -> None:
     patch.setattr(Outbox, "free", lambda *_: 0)
 
 
+def rent_for_nothing(patch: Patch) -> None:
+    whole = numbers.rent_of
+    patch.setattr(numbers, "rent_of", lambda row: structs.replace(whole(row), amount_micros=0))
+
+
+def keep_what_has_ended(patch: Patch) -> None:
+    patch.setattr(NumberRow, "free", lambda self: self)
+
+
+def forget_who_rented(patch: Patch) -> None:
+    """The repeat of a commit that took effect no longer knows the rental."""
+    whole = Numbers._rent_many
+
+    def rent(self: Numbers, transaction: Transaction, rentals: Sequence[Rental], is_repeat: bool) -> Any:
+        known = [structs.replace(one, rental_id=one.rental_id + is_repeat) for one in rentals]
+        return whole(self, transaction, known, is_repeat)
+
+    patch.setattr(Numbers, "_rent_many", rent)
+
+
 PLANTS: dict[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -231,6 +252,8 @@ PLANTS: dict[str, Callable[[Patch], None]] = {
         give_up_retired_dispatchers,
         trust_carriers_not_to_break,
         replace_dispatchers_that_do_not_share,
+        rent_for_nothing,
+        keep_what_has_ended,
     )
 }
 # These take tens of histories to be seen.
@@ -240,5 +263,6 @@ RARE: dict[str, Callable[[Patch], None]] = {
         let_anybody_record,
         forget_repeats_of_claims,
         forget_lost_claims,
+        forget_who_rented,
     )
 }

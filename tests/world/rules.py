@@ -62,6 +62,14 @@ class CallbackSeen(Struct, frozen=True, array_like=True):
     report: Report
 
 
+class RentalSeen(Struct, frozen=True, array_like=True):
+    number: str
+    account_id: int
+    rental_id: int
+    months: int
+    expires_ms: int
+
+
 class Tables(Struct, frozen=True, kw_only=True):
     """All that the rules look at, read at one moment."""
 
@@ -73,6 +81,7 @@ class Tables(Struct, frozen=True, kw_only=True):
     matched: Mapping[tuple[int, str], tuple[int, int]]  # (carrier, reference): message, segment
     parked: frozenset[tuple[int, str]]
     disabled_urls: frozenset[tuple[int, str]]
+    rentals: tuple[RentalSeen, ...]  # numbers that somebody rents
 
 
 class Reader:
@@ -134,6 +143,11 @@ class Reader:
             },
             parked=frozenset((row[0], row[1]) for row in self.rows("carrier_id, reference", "parked_receipt")),
             disabled_urls=frozenset((row[0], row[1]) for row in self.rows("account_id, url", "disabled_url")),
+            rentals=tuple(
+                RentalSeen(*row)
+                for row in self.rows("number, account_id, rental_id, months, expires_ms", "rented_number")
+                if row[1]
+            ),
         )
 
     def close(self) -> None:
@@ -143,6 +157,7 @@ class Reader:
 def broken_rules(tables: Tables, accounts: Mapping[int, Account], dialects: Mapping[str, Dialect]) -> Iterator[str]:
     """Every rule that does not hold, as a sentence."""
     yield from wrong_money(tables)
+    yield from wrong_rents(tables)
     yield from wrong_moves(tables)
     yield from wrong_callbacks(tables, accounts, dialects)
     for carrier_id, reference in sorted(tables.parked & tables.matched.keys()):
@@ -196,6 +211,30 @@ def wrong_settlements(tables: Tables) -> Iterator[str]:
             yield f"message {one.id} is {one.state}, its money went to {settlements.get(one.id, ())}"
     for source_id in sorted((reservations.keys() | settlements.keys()) - tables.messages.keys()):
         yield f"there is money for message {source_id}, which was not kept"
+
+
+def rents_of(tables: Tables) -> dict[int, list[Entry]]:
+    """What was paid for each rental, month by month."""
+    rents: dict[int, list[Entry]] = {}
+    for each in tables.entries:
+        if each.debit is Purse.AVAILABLE and each.credit is Purse.REVENUE:
+            rents.setdefault(each.source_id, []).append(each)
+    return rents
+
+
+def wrong_rents(tables: Tables) -> Iterator[str]:
+    """Whoever has a number paid for each of its months once, and nobody else for any."""
+    rents = rents_of(tables)
+    for rental_id, paid in rents.items():
+        phases = {each.phase for each in paid}
+        if phases != {f"rent-{month}" for month in range(1, len(paid) + 1)}:
+            yield f"rental {rental_id} was paid for {sorted(phases)}"
+        if len({each.account_id for each in paid}) > 1:
+            yield f"rental {rental_id} was paid by more than one account"
+    for one in tables.rentals:
+        paid = rents.get(one.rental_id, [])
+        if len(paid) != one.months or any(each.account_id != one.account_id for each in paid):
+            yield f"number {one.number} has {one.months} months, {len(paid)} were paid"
 
 
 def wrong_moves(tables: Tables) -> Iterator[str]:

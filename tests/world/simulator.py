@@ -28,6 +28,7 @@ from chappe.core.model import (
     Submission,
     UncertainPolicy,
 )
+from chappe.core.numbers import Number, RentNumber, ReturnNumber
 from chappe.core.routing import RoutingTable
 from chappe.dialects.base import CallbackTarget, Failure, HttpRequest, HttpResponse, Reply
 from chappe.dialects.proovl import PROOVL
@@ -35,10 +36,11 @@ from chappe.dialects.smsfox import SMSFOX
 from chappe.store import schema
 from chappe.store.database import Database, StoreError
 from chappe.store.money import Ledger
+from chappe.store.numbers import NumberRow, Pool
 from chappe.store.receipts import Told
 from world.carriers import Company, Letter, Line, pick
 from world.life import FAULTS, Killed, Known, Life
-from world.rules import OPEN, Reader, Tables, broken_rules
+from world.rules import OPEN, Reader, Tables, broken_rules, rents_of
 
 DIALECTS = {dialect.name: dialect for dialect in (SMSFOX, PROOVL)}
 STEPS = 160
@@ -60,6 +62,10 @@ RECEIVERS: dict[str, int] = {
 }
 COMMITS = {"fine": 85, **{fault: 2 for fault in FAULTS if fault != "fine"}}
 NUMBERS = ("447700900", "393331234", "888000111")  # the last has no route
+RENTED = ("447700900001", "447700900002", "60600")
+RENT_MICROS = 2 * PRICE_MICROS
+MONTH_MS = 2_635_200_000  # 30.5 days
+TENANTS_SHARE = 0.1  # of all steps
 TEXTS = ("Your code is 123456", "Long. " * 60, "Добрый день, " * 12)
 
 
@@ -72,6 +78,28 @@ class Asked(Struct):
 
     account_id: int
     verdict: Verdict | None = None
+
+
+class Calendar:
+    """The clock that months of rent are counted by: ahead of the world's."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return self._world.now_ms() + self.ahead_ms
+
+    def monotonic_s(self) -> float:
+        return self._world.monotonic_s()
+
+
+class Landlord(Struct):
+    """What customers heard about numbers they wanted to rent."""
+
+    rented_count: int = 0
+    asked_count: int = 0
+    refused_count: int = 0  # for certain: what is told as overload may have happened
 
 
 class World:
@@ -90,6 +118,9 @@ class World:
         self._asked: dict[str, Asked] = {}
         self._heard: list[tuple[Life, int, int]] = []  # which life heard, as which node, that a message was taken
         self._answered: set[tuple[str, bytes, bytes]] = set()  # callbacks that were answered with 2xx
+        self._landlord = Landlord()
+        self._tenants = random.Random(f"tenants {seed}")
+        self._calendar = Calendar(self)
         self._lives_count = 0
         self._make_customers()
         self._make_carriers()
@@ -149,10 +180,13 @@ class World:
             for account_id in self._accounts:
                 limit_micros = self._choose.choice([0, 0, -5 * PRICE_MICROS])
                 connection.execute(insert(schema.balance).values(account_id=account_id, limit_micros=limit_micros))
+                row = {"id": account_id, "name": f"customer{account_id}", "password_hash": "", "settings": "{}"}
+                connection.execute(insert(schema.account).values(row))
         with database.transaction() as transaction:
             for account_id in self._accounts:
                 amount_micros = self._choose.choice([3, 15, 60]) * PRICE_MICROS
                 ledger.write(transaction, [entry(Kind.CREDIT, account_id, account_id, amount_micros)], START_MS)
+            Pool(database).put_file(transaction, [NumberRow(number=one, price_micros=RENT_MICROS) for one in RENTED])
         database.engine.dispose()
         self._reader = Reader(self._url)
         self._reader.install_witness()
@@ -165,7 +199,9 @@ class World:
             name=f"life {self._lives_count}",
             url=self._url,
             clock=self,
+            calendar=self._calendar,
             ids=IdMaker(self._choose.getrandbits),
+            rental_ids=IdMaker(self._tenants.getrandbits),
             is_alone=is_alone,
             known=self._known(),
             carriers=self._carriers.values(),
@@ -192,6 +228,8 @@ class World:
             try:
                 for _ in range(STEPS):
                     self._step(pick(self._choose, ACTS))
+                    if self._tenants.random() < TENANTS_SHARE:
+                        self._step(pick(self._tenants, TENANTS_ACTS))
                 self._calm_down()
                 self._check_end()
                 for line in logged:
@@ -219,9 +257,9 @@ class World:
             if not life.is_stalled:
                 life.loop.settle()
 
-    def _life(self) -> Life:
+    def _life(self, chance: random.Random | None = None) -> Life:
         """A life that is not stalled; there is always one."""
-        return self._choose.choice([life for life in self._lives if not life.is_stalled])
+        return (chance or self._choose).choice([life for life in self._lives if not life.is_stalled])
 
     # Acts: each does one thing and tells it
 
@@ -416,6 +454,47 @@ class World:
         life.begin(life.front.answer(call, PROOVL, "")).add_done_callback(hear)
         return f"{reference} is asked for"
 
+    # Tenants: by a chance and a calendar of their own, so that months pass while messages are under way
+
+    def rent(self) -> str:
+        life, number = self._life(self._tenants), self._tenants.choice(RENTED)
+        account = self._tenants.choice(list(self._accounts.values()))
+        self._landlord.asked_count += 1
+
+        def hear(answer: "asyncio.Task[Outcome]") -> None:
+            outcome = answer.result()
+            self._landlord.rented_count += isinstance(outcome, Number)
+            is_certain = isinstance(outcome, Refused) and outcome.reason is not Refusal.OVERLOADED
+            self._landlord.refused_count += is_certain
+
+        life.begin(life.front.answer(RentNumber(account, number), PROOVL, "")).add_done_callback(hear)
+        return f"{account.name} wants to rent {number}"
+
+    def give_back(self) -> str:
+        if not self._tables.rentals:
+            return ""
+        one, life = self._tenants.choice(self._tables.rentals), self._life(self._tenants)
+        call = ReturnNumber(self._accounts[one.account_id], one.number)
+
+        def hear(answer: "asyncio.Task[Outcome]") -> None:
+            has_it = any(each.rental_id == one.rental_id for each in self._reader.tables().rentals)
+            if isinstance(answer.result(), Number) and has_it:
+                self._violations.append(f"{one.number} was given back, but it is still rented")
+
+        life.begin(life.front.answer(call, PROOVL, "")).add_done_callback(hear)
+        return f"{self._accounts[one.account_id].name} gives {one.number} back"
+
+    def wait_a_month(self) -> str:
+        for life in self._lives:
+            self._drain(life)
+        self._calendar.ahead_ms += MONTH_MS
+        return "a month of rent passes"
+
+    def begin_renewal(self) -> str:
+        life = self._life(self._tenants)
+        life.begin_round("numbers")
+        return f"{life.name} begins its round of numbers"
+
     async def _receive_callback(self, request: HttpRequest, _timeout_s: float) -> Reply:
         """The customers' web servers."""
         host = request.origin.removeprefix("http://customer").removesuffix(".example")
@@ -515,6 +594,7 @@ class World:
             *(surprise for life in self._lives for surprise in life.loop.surprises),
             *broken_rules(self._tables, self._accounts, DIALECTS),
             *self._broken_promises(self._tables),
+            *self._broken_rentals(self._tables),
         ]
         if broken:
             raise Violation(broken[0])
@@ -531,6 +611,12 @@ class World:
                     yield f"{reference} was accepted as {promised}, kept is {kept.get(reference)}"
             elif isinstance(asked.verdict, Refused) and reference in kept and not self._may_be_kept(reference):
                 yield f"{reference} was refused ({asked.verdict.reason}), but it is kept"
+
+    def _broken_rentals(self, tables: Tables) -> Iterator[str]:
+        """Rented means paid; refused means that nobody paid."""
+        count, told = len(rents_of(tables)), self._landlord
+        if not told.rented_count <= count <= told.asked_count - told.refused_count:
+            yield f"{told.rented_count} of {told.asked_count} heard that they rent, {count} pay"
 
     def _may_be_kept(self, reference: str) -> bool:
         """Where the connection is lost in the commit and then stays away, nobody can know; that is said as overload."""
@@ -566,7 +652,7 @@ class World:
         self._settle()
         life.renew()
         self._lead(life)
-        for name in ("doubts", "expiry", "callbacks"):
+        for name in ("doubts", "expiry", "numbers", "callbacks"):
             life.begin_round(name)
         for each in self._lives:
             self._drain(each)
@@ -592,6 +678,9 @@ class World:
         for account_id, (_, reserved, _) in self._tables.balances.items():
             if reserved:
                 raise Violation(f"account {account_id} has {reserved} reserved, and nothing is open")
+        for one in self._tables.rentals:
+            if one.expires_ms <= self._calendar.now_ms():
+                raise Violation(f"number {one.number} is rented beyond what is paid")
         self._check_payment()
         self._check_receipts()
         self._check_callbacks()
@@ -666,4 +755,10 @@ ACTS: dict[Callable[[World], str], int] = {
     World.configure: 4,
     World.follow: 4,
     World.write_to_nobody: 1,
+}
+TENANTS_ACTS: dict[Callable[[World], str], int] = {
+    World.rent: 4,
+    World.give_back: 1,
+    World.begin_renewal: 3,
+    World.wait_a_month: 1,
 }

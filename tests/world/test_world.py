@@ -27,7 +27,7 @@ LESSONS = {
     93: "a callback must not wait for an earlier one that another node has made meanwhile",
 }
 PLANTED = {**PLANTS, **RARE} if os.environ.get("CHAPPE_WORLD_RARE") else PLANTS
-PLANTED_SEEDS = range(200 if os.environ.get("CHAPPE_WORLD_RARE") else 20)
+PLANTED_SEEDS = range(200 if os.environ.get("CHAPPE_WORLD_RARE") else 40)
 
 
 def test_every_history_keeps_the_promises(tmp_path: Path) -> None:
