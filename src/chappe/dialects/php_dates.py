@@ -28,6 +28,7 @@ UNITS = {  # name -> months, days, seconds
     "month": (1, 0, 0),
     "year": (12, 0, 0),
 }
+IN_WEEK = 2  # of a weekday: the one of this week, which begins on Monday
 ORDINALS = {"next": 1, "last": -1, "previous": -1, "this": 0}
 ZONES_H = {
     "z": 0,
@@ -51,7 +52,7 @@ class Said(NamedTuple):
     date: tuple[int | None, int, int] | None = None  # year (None: this one), month, day
     time: tuple[int, int, int] | None = None
     zone: tzinfo | None = None
-    weekday: tuple[int, int] | None = None  # from Monday = 0; 1 strictly after, 0 on or after, -1 strictly before
+    weekday: tuple[int, int] | None = None  # from Monday = 0; 1 strictly after, 0 on or after, -1 before, or IN_WEEK
     months: int = 0
     days: int = 0
     seconds: int = 0
@@ -117,13 +118,15 @@ def instant_s(said: Said, now_s: int, default_zone: tzinfo) -> int:
     on = date((year or now.year) + years, month_index + 1, 1) + timedelta(day - 1 + said.days)
     if said.weekday:
         on += timedelta(days_to(on.weekday(), *said.weekday))
-    is_midnight = said.date or said.weekday or said.resets_time
+    is_midnight = said.date or said.resets_time
     hour, minute, second = said.time or ((0, 0, 0) if is_midnight else (now.hour, now.minute, now.second))
     wall_clock = datetime(on.year, on.month, on.day) + timedelta(hours=hour, minutes=minute, seconds=second)
     return int(wall_clock.replace(tzinfo=zone).timestamp()) + said.seconds
 
 
 def days_to(today: int, weekday: int, direction: int) -> int:
+    if direction == IN_WEEK:
+        return weekday - today
     if direction < 0:
         return -((today - weekday - 1) % 7 + 1)
     return (weekday - today - direction) % 7 + direction
@@ -162,6 +165,22 @@ def at_instant(match: re.Match[str]) -> Said | None:
 def later(count: int, unit: str) -> Said:
     months, days, seconds = UNITS[unit]
     return Said(months=months * count, days=days * count, seconds=seconds * count)
+
+
+def on_weekday(name: str, direction: int) -> Said:
+    return Said(weekday=(WEEKDAYS.index(name[:3]), direction), resets_time=True)
+
+
+def in_week(weekday: str | None, ordinal: str) -> Said:
+    """A week alone is its Monday, at the time it is now, as in PHP."""
+    monday = Said(weekday=(0, IN_WEEK))
+    return (on_weekday(weekday, IN_WEEK) if weekday else monday)._replace(days=7 * ORDINALS[ordinal])
+
+
+def at_digits(match: re.Match[str]) -> Said | None:
+    """A date and a time in one row of digits."""
+    date, time = on_date(match[1], match[2], match[3]), at_time(match[4], match[5], match[6])
+    return join(date, time) if date and time else None
 
 
 def in_offset(match: re.Match[str]) -> Said | None:
@@ -210,6 +229,7 @@ PHRASES = (  # what is more exact comes first
     phrase(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})", lambda m: on_date(m[1], m[2], m[3])),
     phrase(r"([0-9]{1,2})/([0-9]{1,2})(?:/([0-9]{4}|[0-9]{2}))?", lambda m: on_date(m[3], m[1], m[2])),
     phrase(r"([0-9]{1,2})[.-]([0-9]{1,2})[.-]([0-9]{4})", lambda m: on_date(m[3], m[2], m[1])),
+    phrase(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})", at_digits),
     phrase(r"([0-9]{4})([0-9]{2})([0-9]{2})", lambda m: on_date(m[1], m[2], m[3])),
     phrase(r"([0-9]{1,2})TH[ .-]*MONTH(?:[ ,.-]*([0-9]{4})(?!:))?", lambda m: on_date(m[3], m[2], m[1])),
     phrase(r"MONTH[ .-]*([0-9]{1,2})TH(?!:)(?:,?[ .-]+([0-9]{4})(?!:))?", lambda m: on_date(m[3], m[1], m[2])),
@@ -221,13 +241,11 @@ PHRASES = (  # what is more exact comes first
     phrase(r"([0-9]{1,2})HALF", lambda m: at_time(m[1], None, None, m[2])),
     phrase(r"([+-]?) ?([0-9]{1,6}) ?UNIT ago", lambda m: later(-int(m[1] + m[2]), m[3])),
     phrase(r"([+-]?) ?([0-9]{1,6}) ?UNIT", lambda m: later(int(m[1] + m[2]), m[3])),
+    phrase(r"(?:DAY )?(next|last|previous|this) week", lambda m: in_week(m[1], m[2])),
     phrase(r"(next|last|previous|this) UNIT", lambda m: later(ORDINALS[m[1]], m[2])),
-    phrase(
-        r"(next|last|previous|this) DAY",
-        lambda m: Said(weekday=(WEEKDAYS.index(m[2][:3]), ORDINALS[m[1]])),
-    ),
-    phrase(r"DAY", lambda m: Said(weekday=(WEEKDAYS.index(m[1][:3]), 0))),
+    phrase(r"(next|last|previous|this) DAY", lambda m: on_weekday(m[2], ORDINALS[m[1]])),
+    phrase(r"DAY", lambda m: on_weekday(m[1], 0)),
     phrase(f"({'|'.join(ZONES_H)})(?![+-])", lambda m: Said(zone=timezone(timedelta(hours=ZONES_H[m[1]])))),
-    phrase(r"(?:gmt|utc)?([+-])([0-9]{1,2})(?::?([0-9]{2}))?", in_offset),
+    phrase(r"(?:gmt|utc)?([+-])([0-9]{1,2})(?::?([0-9]{2}))?(?! ?[a-z])", in_offset),  # "+2 mondays" is no zone
     phrase(r"[a-z]{1,20}(?:/[a-z_]{1,20}){1,2}", in_place),
 )

@@ -343,8 +343,8 @@ def error_of(reason: Refusal) -> dict[str, object]:
 def page_of(fields: dict[str, str], pages_max: int) -> int | None:
     """Pages count from 0; None beyond the last one we would look for."""
     written = fields["page"].strip()
-    page = int(written) if written.isascii() and written.isdigit() and len(written) < 10 else 0
-    return page if page < pages_max else None
+    page = int(written[:9]) if written.isascii() and written.isdigit() else 0
+    return page if page < pages_max and len(written) < 10 else None
 
 
 def print_reference(reference: str) -> str:
