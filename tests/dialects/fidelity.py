@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from chappe.core.centre import Accepted, Balance, Outcome, Refusal, Refused, Ticket, Uncertain
-from chappe.core.model import Inbound, Priority, Report, Service, State, Submission
+from chappe.core.model import Coding, Inbound, Priority, Report, Service, State, Submission
 from chappe.dialects.base import CallbackTarget, Dialect, Flow, HttpRequest, Reply, run
 from dialects.centres import DIALECTS, PASSWORD, ScriptedCentre, answer_north, upstream_of
 
@@ -68,6 +68,9 @@ def heard(said: str, sent: object, arrived: object, otherwise: str = "") -> Hear
 VALUES: list[tuple[str, dict[str, object]]] = [
     ("recipients", {"recipients": ("447700900002", "447700900003")}),
     ("text", {"text": "Hello & 50% +\r\n€ é 😀"}),
+    ("texts", {"texts": ("Hello", "Good-bye")}),
+    ("coding flash", {"coding": Coding.FLASH}),
+    ("coding binary", {"coding": Coding.BINARY, "text": "48656C6C6F"}),
     ("originator", {"originator": "ACME Ltd"}),
     ("economy with originator", {"originator": "ACME", "service": Service.ECONOMY}),
     ("reference", {"reference": "18"}),

@@ -20,6 +20,9 @@ from dialects.fidelity import AS_SENT, PAGE, RENEW, REPORT, SUBMISSION, as_digit
 # What does not arrive as it was sent: dialect -> what was said -> what is heard.
 LOSSES: dict[str, dict[str, str]] = {
     "smsfox": {
+        "texts": "refused: unsupported",
+        "coding flash": "refused: unsupported",
+        "coding binary": "refused: unsupported",
         "service premium": "standard",
         "service economy": "standard",
         "priority urgent": "normal",
@@ -56,6 +59,9 @@ LOSSES: dict[str, dict[str, str]] = {
         "inbound": "not offered",
     },
     "proovl": {
+        "texts": "refused: unsupported",
+        "coding flash": "refused: unsupported",
+        "coding binary": "refused: unsupported",
         "reference": "dropped",
         "service premium": "standard",
         "priority urgent": "normal",
@@ -85,6 +91,9 @@ LOSSES: dict[str, dict[str, str]] = {
         "balance currency": "dropped",
     },
     "voipcom": {
+        "texts": "refused: unsupported",
+        "coding flash": "refused: unsupported",
+        "coding binary": "refused: unsupported",
         "economy with originator": "dropped",
         "reference": "dropped",
         "service premium": "standard",
@@ -103,6 +112,9 @@ LOSSES: dict[str, dict[str, str]] = {
         "inbound reference": "in its own form",
     },
     "smsend": {
+        "texts": "refused: unsupported",
+        "coding flash": "refused: unsupported",
+        "coding binary": "refused: unsupported",
         "priority urgent": "normal",
         "priority bulk": "normal",
         "wants_callbacks": "dropped",

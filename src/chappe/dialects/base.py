@@ -31,7 +31,7 @@ from chappe.core.centre import (
     Uncertain,
     Verdict,
 )
-from chappe.core.model import Account, Carrier, Inbound, Receipt, Report, Secret, State, Submission
+from chappe.core.model import Account, Carrier, Coding, Inbound, Receipt, Report, Secret, State, Submission
 from chappe.core.numbers import Numbers
 from chappe.core.sessions import Authenticate, Proof
 from chappe.sms.segments import SegmentTable
@@ -246,6 +246,14 @@ def log_in(
 def reason_of(outcome: Outcome) -> Refusal:
     """Why the message centre did not do it; anything but a refusal, where one was due, is our own trouble."""
     return outcome.reason if isinstance(outcome, Refused) else Refusal.INTERNAL
+
+
+def beyond_text(submission: Submission) -> Refused | None:
+    """What providers of plain text cannot carry: octets, which they would send as digits, a text that is shown at once
+    and not kept, and a text of its own for each recipient. Another carrier may."""
+    if submission.coding is not Coding.TEXT:
+        return Refused(Refusal.UNSUPPORTED, f"{submission.coding} messages")
+    return Refused(Refusal.UNSUPPORTED, "a text for each recipient") if submission.texts else None
 
 
 # Money

@@ -46,6 +46,7 @@ from chappe.dialects.base import (
     Upstream,
     Words,
     answer_text,
+    beyond_text,
     decimal_of,
     detail_of,
     fields_of,
@@ -280,6 +281,9 @@ def write_inbound(target: CallbackTarget, inbound: Inbound) -> HttpRequest:
 
 def submit(upstream: Upstream, submission: Submission) -> Flow[HttpRequest, Reply, Verdict]:
     """One id comes back, also for several receivers (2.3)."""
+    unsupported = beyond_text(submission)
+    if unsupported is not None:
+        return unsupported
     if submission.scheduled_ms is not None:
         return Refused(Refusal.UNSUPPORTED, "Proovl has no schedule")
     fields = {

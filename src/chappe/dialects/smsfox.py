@@ -26,6 +26,7 @@ from chappe.dialects.base import (
     Upstream,
     Words,
     answer_text,
+    beyond_text,
     detail_of,
     fields_of,
     form_request,
@@ -159,6 +160,9 @@ def write_receipt(target: CallbackTarget, report: Report) -> HttpRequest:
 
 def submit(upstream: Upstream, submission: Submission) -> Flow[HttpRequest, Reply, Verdict]:
     """Our own reference goes along as `id` and comes back in the receipts: the answer holds no other (5.2, 5.4)."""
+    unsupported = beyond_text(submission)
+    if unsupported is not None:
+        return unsupported
     if submission.scheduled_ms is not None:
         return Refused(Refusal.UNSUPPORTED, "SMSFox has no schedule")
     if len(submission.text) > TEXT_MAX:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import msgspec
 
 from chappe.core.centre import Accepted, Balance, Cancelled, Refusal, Refused, Ticket, Uncertain, Verdict
-from chappe.core.model import Coding, Report, Secret, Service, Submission
+from chappe.core.model import Report, Secret, Service, Submission
 from chappe.dialects.base import (
     Flow,
     Headers,
@@ -22,6 +22,7 @@ from chappe.dialects.base import (
     Upstream,
     answer_json,
     answer_text,
+    beyond_text,
     detail_of,
     micros_of,
     target_of,
@@ -98,8 +99,9 @@ def submit(upstream: Upstream, submission: Submission) -> Flow[HttpRequest, Repl
 
 def unfit(submission: Submission) -> Refused | None:
     """What this provider cannot carry, told without asking it."""
-    if submission.coding is not Coding.TEXT:
-        return Refused(Refusal.UNSUPPORTED, "smsend carries text alone")
+    unsupported = beyond_text(submission)
+    if unsupported is not None:
+        return unsupported
     if submission.reference and not ORDER_ID.fullmatch(submission.reference):
         return Refused(Refusal.BAD_REQUEST, "order_id")
     if len(submission.text) > TEXTS_MAX[submission.service is Service.ECONOMY, is_wide(submission.text)]:

@@ -29,6 +29,7 @@ from chappe.dialects.base import (
     Reply,
     Upstream,
     answer_json,
+    beyond_text,
     detail_of,
     fields_of,
     form_request,
@@ -55,6 +56,9 @@ from chappe.sms.segments import STANDARD, count
 
 def submit(upstream: Upstream, submission: Submission) -> Flow[HttpRequest, Reply, Verdict]:
     """One request, however many numbers. The bulk class has no sender: theirs is the provider's own (3.2)."""
+    unsupported = beyond_text(submission)
+    if unsupported is not None:
+        return unsupported
     fields = {"to": ",".join(submission.recipients), "msg": submission.text}
     if submission.service is not Service.ECONOMY and submission.originator:
         fields = {"from": submission.originator} | fields
