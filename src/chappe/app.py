@@ -247,6 +247,7 @@ class App:
             feed=self.feed,
             announce=self._callbacks.announce,
             wake=self._fleet.wake,
+            is_blocked=self._blacklist.is_blocked,
         )
 
     def _make_centre(self, carrier: Carrier) -> MessageCentre:

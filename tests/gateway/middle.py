@@ -21,6 +21,7 @@ from chappe.core.centre import Accepted, Call, MessageCentre, Outcome, Refusal, 
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier, Receipt, Report, State, Submission
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply
+from chappe.gateway.blocks import Blacklist
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk
 from chappe.gateway.configuration import apply
 from chappe.gateway.directory import DirectoryHolder
@@ -198,6 +199,7 @@ class Middle:
         self.store.set_plan(self.callbacks.plan)
         self.receipts = ReceiptDesk(store=self.store, clock=time, feed=self.feed, announce=self.callbacks.announce)
         self.scripts = {name: ScriptedCarrier(name) for name in scripts}
+        self.blacklist = Blacklist(self.store)
         self.fleet = Fleet(self._make_dispatcher)
         self.intake = Intake(
             store=self.store,
@@ -206,6 +208,7 @@ class Middle:
             ids=self.ids,
             wake=self.fleet.wake,
             feed=self.feed,
+            is_blocked=self.blacklist.is_blocked,
         )
         self.queries = QueryDesk(self.store, time, lambda: self.directory.current)
         self.front = Front(self.intake.answers, self.queries.answers)
@@ -229,6 +232,7 @@ class Middle:
             feed=self.feed,
             announce=self.callbacks.announce,
             wake=self.fleet.wake,
+            is_blocked=self.blacklist.is_blocked,
         )
 
     def _make_centre(self, carrier: Carrier) -> MessageCentre:

@@ -23,7 +23,8 @@ from chappe.gateway import blocks
 from chappe.gateway.blocks import Blacklist, BlockDesk
 from chappe.gateway.phonebook import PhonebookDesk
 from chappe.gateway.submission import Intake
-from gateway.middle import PROOVL, WORLD, Middle, play
+from chappe.store import schema
+from gateway.middle import PROOVL, WORLD, YES, Middle, play
 
 ONE, TWO, THREE = "447700900001", "447700900002", "447700900003"
 BOB = '\n[[account]]\nname = "bob"\npassword = "b"\nbalance = "1.00"\n'
@@ -32,9 +33,9 @@ BOB = '\n[[account]]\nname = "bob"\npassword = "b"\nbalance = "1.00"\n'
 class Desk:
     """The desk on a gateway, and the list it keeps."""
 
-    def __init__(self, middle: Middle) -> None:
+    def __init__(self, middle: Middle, blacklist: Blacklist | None = None) -> None:
         self.middle = middle
-        self.blacklist = Blacklist(middle.store)
+        self.blacklist = blacklist or Blacklist(middle.store)
         self.desk = BlockDesk(middle.store, middle.time, self.blacklist)
 
     async def ask(self, call: Call) -> Outcome:
@@ -53,7 +54,7 @@ class Desk:
         return [one.number for one in found.items]
 
     def is_blocked(self, number: str, account: str = "alice", originator: str = "ACME") -> bool:
-        return self.blacklist.is_blocked(self.middle.account(account), number, originator)
+        return self.blacklist.is_blocked(self.middle.account(account).id, number, originator)
 
 
 def test_a_blocked_number_is_not_written_to(tmp_path: Path) -> None:
@@ -83,6 +84,27 @@ def test_a_blocked_number_is_not_written_to(tmp_path: Path) -> None:
         assert desk.is_blocked(TWO)
 
     play(tmp_path, script, WORLD + BOB)
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["paid at once", "paid when sent"])
+def test_what_waits_for_a_blocked_number_does_not_leave(is_late: bool, tmp_path: Path) -> None:
+    """What was scheduled before its recipient was blocked is rejected when its time comes, and costs nothing."""
+
+    async def script(middle: Middle) -> None:
+        carrier = middle.scripts["sim"]
+        carrier.always = YES
+        in_an_hour: dict[str, Any] = {"scheduled_ms": middle.time.now_ms() + 3_600_000, "is_charged_late": is_late}
+        await middle.submit(ONE, **in_an_hour)
+        await middle.submit(TWO, **in_an_hour)
+        assert await Desk(middle, middle.blacklist).block(ONE) == Done(1)
+        await middle.pass_time(3_700, step_s=100)
+        assert [asked.recipients for asked in carrier.asked] == [(TWO,)]
+        rejected, _ = middle.rows(schema.message)
+        assert (rejected["state"], rejected["detail"]) == ("rejected", "blocked")
+        assert middle.states() == ["rejected", "sent"]
+        assert middle.money() == (10_000, 0)
+
+    play(tmp_path, script, scripts=("sim",))
 
 
 def test_all_or_none(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_only_what_is_scheduled_is_charged_late(scheduled_s: int | None, is_late
 
 
 def drafted(account: Account = ALICE, **changes: Any) -> Draft | Refused:
-    def is_blocked(_account: Account, recipient: str, originator: str) -> bool:
+    def is_blocked(_account_id: int, recipient: str, originator: str) -> bool:
         return (recipient, originator) == ("447700900666", "ACME")
 
     submission = msgspec.structs.replace(PLAIN, **changes)

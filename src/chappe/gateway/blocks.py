@@ -7,7 +7,6 @@ import asyncio
 
 from chappe.clock import Clock
 from chappe.core.centre import Done, Refusal, Refused
-from chappe.core.model import Account
 from chappe.core.phonebook import (
     BlockContacts,
     BlockNumbers,
@@ -38,9 +37,9 @@ class Blacklist:
         self._last = BEFORE_ALL
         self._following = asyncio.Lock()  # what an older look found must not be taken in after a newer one
 
-    def is_blocked(self, account: Account, recipient: str, originator: str) -> bool:
+    def is_blocked(self, account_id: int, recipient: str, originator: str) -> bool:
         """Whether an account must not write to a number under this originator."""
-        numbers = self._originators.get(account.id)
+        numbers = self._originators.get(account_id)
         under = numbers.get(recipient) if numbers else None
         return under is not None and (ANY in under or originator in under)
 

@@ -2,7 +2,8 @@
 
 One dispatcher per carrier. A round claims as many due messages as the link has room for (that commit says "sending,
 attempt n" before a byte leaves) and starts each on its way. Every verdict is written down with what follows from it;
-until that is written the message counts as ours. A link that is shut passes on what another carrier could take.
+until that is written the message counts as ours. A link that is shut passes on what another carrier could take. Whoever
+was blocked while a message to them waited does not get it.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from chappe.core.model import Carrier, Message, Report, State, Submission, Uncer
 from chappe.dialects.base import DETAIL_MAX
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.pace import Change, Link, Throughput
+from chappe.gateway.submission import IsBlocked, nobody_is_blocked
 from chappe.store.callbacks import DueCallback
 from chappe.store.database import StoreBroken, StoreError
 from chappe.store.engine import Store
@@ -32,6 +34,7 @@ UNRECORDED_FACTOR = 4  # verdicts waiting to be written, as a multiple of the wi
 RECORD_AGAIN_S = 1.0
 IS_DOWN = Refused(Refusal.UNREACHABLE, "link is down")
 OUT_OF_TIME = Refused(Refusal.UNREACHABLE, "its time ran out before it could leave")
+BLOCKED = Refused(Refusal.BLOCKED)
 
 
 class Dispatcher:
@@ -47,6 +50,7 @@ class Dispatcher:
         feed: Feed,
         announce: Callable[[Iterable[DueCallback]], None],
         wake: Callable[[int], None],
+        is_blocked: IsBlocked = nobody_is_blocked,
     ) -> None:
         self.carrier = carrier
         self.centre = centre
@@ -60,6 +64,7 @@ class Dispatcher:
         self._feed = feed
         self._announce = announce
         self._wake_carrier = wake
+        self._is_blocked = is_blocked
         self._throughput = Throughput(carrier.throughput, clock.monotonic_s())
         self._under_way: set[int] = set()  # asked, not answered
         self._unrecorded: set[int] = set()  # answered, not written yet
@@ -126,15 +131,23 @@ class Dispatcher:
             claimed = await self._claim(room)
             self._throughput.spend(len(claimed))
             for message in claimed:
-                if self._clock.now_ms() < message.expires_ms:
+                hindrance = self._hindrance(message)
+                if hindrance is None:
                     self._under_way.add(message.id)
                     self._start(self._send(message))
-                else:  # claimed long ago, and the answer was lost until now
-                    self._start(self._record(message, self._after(message, OUT_OF_TIME), OUT_OF_TIME))
+                else:
+                    self._start(self._record(message, self._after(message, hindrance), hindrance))
             return len(claimed)
         if self.link.is_shut(self._clock.monotonic_s()) and not self._is_stopping:
             return await self._pass_on()
         return 0
+
+    def _hindrance(self, message: Message) -> Refused | None:
+        """Why a claimed message must not leave after all."""
+        if self._clock.now_ms() >= message.expires_ms:  # claimed long ago, and the answer was lost until now
+            return OUT_OF_TIME
+        is_blocked = self._is_blocked(message.account_id, message.recipient, message.originator)
+        return BLOCKED if is_blocked else None
 
     def room(self) -> int:
         """How many messages may leave now."""

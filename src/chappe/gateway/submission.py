@@ -38,10 +38,10 @@ WEB_URL = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE).fullmatch
 
 read_originator = lru_cache(maxsize=4096)(parse_originator)  # an account sends under few names, again and again
 
-IsBlocked = Callable[[Account, str, str], bool]  # whether an account must not write to a recipient under an originator
+IsBlocked = Callable[[int, str, str], bool]  # whether an account (by id) must not write to a recipient as an originator
 
 
-def nobody_is_blocked(_account: Account, _recipient: str, _originator: str) -> bool:
+def nobody_is_blocked(_account_id: int, _recipient: str, _originator: str) -> bool:
     return False
 
 
@@ -319,7 +319,7 @@ def way_to(
     """The route to a recipient, or why there is none; an account without real messages needs none and pays none."""
     if number is None:
         return Refusal.BAD_RECIPIENT
-    if is_blocked(account, number, originator):
+    if is_blocked(account.id, number, originator):
         return Refusal.BLOCKED
     route = routing.find(number, submission.service)
     if account.is_virtual:
