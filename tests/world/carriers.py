@@ -136,7 +136,7 @@ class Company:
 
     def find(self, message_id: int) -> Report | Refused | Uncertain:
         """What it says when asked about our reference."""
-        if not self.is_calm and self._choose.random() < 0.1:
+        if not self.is_calm and self._choose.random() < 0.3:
             raise ConnectionError("the line broke")
         if not self.is_calm and self._choose.random() < 0.3:
             return Uncertain("no answer") if self._choose.random() < 0.5 else Refused(Refusal.UNREACHABLE)

@@ -10,21 +10,31 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from chappe.core.ledger import Entry
+from chappe.core.centre import Done, Verdict
+from chappe.core.ledger import Entry, Kind, entry
 from chappe.core.lifecycle import Move, after_doubt
-from chappe.core.model import Message, UncertainPolicy
+from chappe.core.model import Account, Inbound, Message, Submission, UncertainPolicy
+from chappe.core.numbers import RentNumber
+from chappe.dialects.base import Dialect, HttpResponse
 from chappe.gateway import callbacks as callback_desk
 from chappe.gateway import dispatch
+from chappe.gateway import inbound as inbound_desk
+from chappe.gateway.blocks import Blacklist, BlockDesk
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.fleet import Fleet
+from chappe.gateway.inbound import Letter, Planner
+from chappe.gateway.numbers import NumberDesk
+from chappe.gateway.submission import Intake
 from chappe.store import callbacks as callback_rows
-from chappe.store import messages, numbers, receipts, sending
+from chappe.store import inbox, messages, numbers, receipts, sending
+from chappe.store.blocks import BEFORE_ALL, BlockChange, BlockRow
 from chappe.store.database import Prepared, Transaction
 from chappe.store.engine import Store
 from chappe.store.group_commit import GroupCommit
+from chappe.store.inbox import Arrival, Consequences, Inbox
 from chappe.store.messages import Acceptance, Messages
 from chappe.store.money import Ledger
-from chappe.store.numbers import NumberRow, Numbers, Rental
+from chappe.store.numbers import NumberRow, Numbers, Renewal, Renewed, Rental
 from chappe.store.sending import Claim, Outbox, Sending
 
 Patch = pytest.MonkeyPatch
@@ -232,6 +242,186 @@ def forget_who_rented(patch: Patch) -> None:
     patch.setattr(Numbers, "_rent_many", rent)
 
 
+def wait_for_callbacks_of_others(patch: Patch) -> None:
+    """A callback waits for an earlier one that another node has made meanwhile."""
+    patch.setattr(callback_desk, "is_overdue", lambda *_: False)
+
+
+# Schedules
+
+
+def void_what_was_never_charged(patch: Patch) -> None:
+    whole = messages.entries
+
+    def entries(kind: Kind, group: Sequence[Message]) -> list[Entry]:
+        if kind is not Kind.VOID:
+            return whole(kind, group)
+        return [entry(kind, one.id, one.account_id, one.price_micros) for one in group]
+
+    patch.setattr(messages, "entries", entries)
+
+
+def charge_late_twice(patch: Patch) -> None:
+    whole = Outbox._charge_late
+
+    def charge(self: Outbox, transaction: Transaction, claimed: list[Message], now_ms: int) -> list[Message]:
+        leaving = whole(self, transaction, claimed, now_ms)
+        late = {one.id for one in claimed if one.is_charged_late}
+        again = messages.entries(Kind.RESERVE, [one for one in leaving if one.id in late])
+        self._ledger.write(transaction, [structs.replace(each, phase="again") for each in again], now_ms)
+        return leaving
+
+    patch.setattr(Outbox, "_charge_late", charge)
+
+
+def charge_late_whatever_is_left(patch: Patch) -> None:
+    patch.setattr(sending, "grant", lambda _spendable, wishes: [True for _ in wishes])
+
+
+def send_what_cannot_be_charged(patch: Patch) -> None:
+    patch.setattr(Outbox, "_charge_late", lambda _self, _transaction, claimed, _now_ms: claimed)
+
+
+def send_before_it_is_due(patch: Patch) -> None:
+    rewrite(patch, Outbox, "_claim", "message.due_ms <= :now", "1 = 1")
+
+
+def cancel_for_every_recipient(patch: Patch) -> None:
+    rewrite(patch, Messages, "_cancel", "message.recipient = :recipient", "1 = 1")
+
+
+def forget_to_recall(patch: Patch) -> None:
+    patch.setattr(Messages, "recall_many", lambda _self, _transaction, recalls, _is_repeat: [0 for _ in recalls])
+
+
+# Messages from phones
+
+
+def forget_what_came(patch: Patch) -> None:
+    def all_are_new(_self: Inbox, _transaction: Transaction, arrivals: Sequence[Arrival]) -> set[int]:
+        return {one.id for one in arrivals}
+
+    patch.setattr(Inbox, "_new_references", all_are_new)
+
+
+def drop_segments_that_wait(patch: Patch) -> None:
+    patch.setattr(Inbox, "_write_puzzles", lambda *_: None)
+
+
+def join_segments_as_they_come(patch: Patch) -> None:
+    patch.setattr(inbox, "joined_text", lambda texts, _total: "".join(texts.values()))
+
+
+def never_join_what_is_incomplete(patch: Patch) -> None:
+    patch.setattr(Inbox, "join_many", lambda _self, _transaction, joinings, _is_repeat: [[] for _ in joinings])
+
+
+def keep_messages_to_ourselves(patch: Patch) -> None:
+    """What follows from a message is not written with it."""
+    whole = Planner.plan
+
+    def plan(self: Planner, one: Inbound) -> Consequences:
+        return structs.replace(whole(self, one), drafts=())
+
+    patch.setattr(Planner, "plan", plan)
+
+
+def give_strangers_messages_away(patch: Patch) -> None:
+    whole = Planner.plan
+
+    def plan(self: Planner, one: Inbound) -> Consequences:
+        return structs.replace(whole(self, one), account_id=whole(self, one).account_id or 1)
+
+    patch.setattr(Planner, "plan", plan)
+
+
+def forward_under_new_ids(patch: Patch) -> None:
+    """A message that is tried again goes to the phone again."""
+
+    async def submit(self: Intake, account: Account, submission: Submission, dialect: Dialect, _: int) -> Verdict:
+        return await self._keep(account, submission, dialect)
+
+    patch.setattr(Intake, "submit_once", submit)
+
+
+def cut_mail_short(patch: Patch) -> None:
+    whole = inbound_desk.letter_of
+
+    def letter_of(one: Inbound, to: str) -> Letter:
+        letter = whole(one, to)
+        return letter._replace(text=letter.text[:-8])
+
+    patch.setattr(inbound_desk, "letter_of", letter_of)
+
+
+def take_silence_for_mailed(patch: Patch) -> None:
+    patch.setattr(inbound_desk, "Failure", lambda **_: HttpResponse())
+
+
+# The blacklist
+
+
+def forget_blocks_at_the_start(patch: Patch) -> None:
+    whole = Blacklist._take_in
+
+    def take_in(self: Blacklist, row: BlockRow) -> None:
+        if self._last is not BEFORE_ALL:
+            whole(self, row)
+
+    patch.setattr(Blacklist, "_take_in", take_in)
+
+
+def ignore_stop_words(patch: Patch) -> None:
+    patch.setattr(inbound_desk, "block_change", lambda *_: None)
+
+
+def block_some_time_later(patch: Patch) -> None:
+    async def change(self: BlockDesk, change: BlockChange) -> Done:
+        return Done(await self._store.commit(self._store.blocks.change, change))
+
+    patch.setattr(BlockDesk, "_change", change)
+
+
+# Numbers for rent
+
+
+def rent_to_two(patch: Patch) -> None:
+    whole = Numbers._locked
+
+    async def candidates(self: NumberDesk, call: RentNumber) -> list[NumberRow]:
+        row = await self._named(call.number)
+        return [row] if row is not None else []
+
+    def rent(self: Numbers, transaction: Transaction, rentals: Sequence[Rental], is_repeat: bool) -> Any:
+        def unowned(self: Numbers, transaction: Transaction, names: Any) -> dict[str, NumberRow]:
+            rows = whole(self, transaction, names)
+            return {name: structs.replace(row, account_id=0) for name, row in rows.items()}
+
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Numbers, "_locked", unowned)
+            return rent_many(self, transaction, rentals, is_repeat)
+
+    rent_many = Numbers._rent_many
+    patch.setattr(NumberDesk, "_candidates", candidates)
+    patch.setattr(Numbers, "_rent_many", rent)
+
+
+def pay_months_twice(patch: Patch) -> None:
+    whole = Numbers._renew
+
+    def renew(self: Numbers, transaction: Transaction, renewal: Renewal) -> Renewed:
+        renewed = whole(self, transaction, renewal)
+        again = [structs.replace(numbers.rent_of(row), phase=f"again-{row.months}") for row in renewed.paid]
+        self._ledger.write(transaction, again, renewal.now_ms)
+        return renewed
+
+    patch.setattr(Numbers, "_renew", renew)
+
+
+def renew_on_credit(patch: Patch) -> None:
+    patch.setattr(numbers, "reaches", lambda *_: True)
+
+
 PLANTS: dict[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -254,6 +444,29 @@ PLANTS: dict[str, Callable[[Patch], None]] = {
         replace_dispatchers_that_do_not_share,
         rent_for_nothing,
         keep_what_has_ended,
+        wait_for_callbacks_of_others,
+        void_what_was_never_charged,
+        charge_late_twice,
+        charge_late_whatever_is_left,
+        send_what_cannot_be_charged,
+        send_before_it_is_due,
+        cancel_for_every_recipient,
+        forget_to_recall,
+        forget_what_came,
+        drop_segments_that_wait,
+        join_segments_as_they_come,
+        never_join_what_is_incomplete,
+        keep_messages_to_ourselves,
+        give_strangers_messages_away,
+        forward_under_new_ids,
+        cut_mail_short,
+        take_silence_for_mailed,
+        forget_blocks_at_the_start,
+        ignore_stop_words,
+        block_some_time_later,
+        rent_to_two,
+        pay_months_twice,
+        renew_on_credit,
     )
 }
 # These take tens of histories to be seen.

@@ -13,8 +13,10 @@ from msgspec import Struct
 
 from chappe.core.ledger import Entry, Purse, purses_of
 from chappe.core.lifecycle import FINAL, MOVES
-from chappe.core.model import Account, Report, State
+from chappe.core.model import Account, Inbound, Report, State
 from chappe.dialects.base import Dialect
+from chappe.gateway.callbacks import INBOUND, RECEIPT
+from chappe.gateway.inbound import MAIL, PHONE, inbound_dialect
 from chappe.store.database import Database
 
 OPEN = {State.SCHEDULED, State.QUEUED, State.SENDING}
@@ -26,6 +28,9 @@ WITNESS_SQLITE = (
     "INSERT INTO witness (message_id, before, after) VALUES (new.id, '', new.state); END",
     "CREATE TRIGGER witness_move AFTER UPDATE ON message WHEN old.state <> new.state BEGIN "
     "INSERT INTO witness (message_id, before, after) VALUES (new.id, old.state, new.state); END",
+    "CREATE TABLE rental_witness (number INTEGER PRIMARY KEY AUTOINCREMENT, rented TEXT, before BIGINT, after BIGINT)",
+    "CREATE TRIGGER witness_rental AFTER UPDATE ON rented_number WHEN old.rental_id <> new.rental_id BEGIN "
+    "INSERT INTO rental_witness (rented, before, after) VALUES (new.number, old.rental_id, new.rental_id); END",
 )
 WITNESS_POSTGRESQL = (
     "CREATE TABLE witness (number BIGSERIAL PRIMARY KEY, message_id BIGINT, before TEXT, after TEXT)",
@@ -35,6 +40,12 @@ WITNESS_POSTGRESQL = (
     "CREATE TRIGGER witness_birth AFTER INSERT ON message FOR EACH ROW EXECUTE FUNCTION witness()",
     "CREATE TRIGGER witness_move AFTER UPDATE ON message FOR EACH ROW WHEN (old.state <> new.state) "
     "EXECUTE FUNCTION witness()",
+    "CREATE TABLE rental_witness (number BIGSERIAL PRIMARY KEY, rented TEXT, before BIGINT, after BIGINT)",
+    "CREATE FUNCTION rental_witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "INSERT INTO rental_witness (rented, before, after) VALUES (new.number, old.rental_id, new.rental_id); "
+    "RETURN NULL; END $$",
+    "CREATE TRIGGER witness_rental AFTER UPDATE ON rented_number FOR EACH ROW "
+    "WHEN (old.rental_id <> new.rental_id) EXECUTE FUNCTION rental_witness()",
 )
 
 
@@ -50,16 +61,30 @@ class MessageRow(Struct, frozen=True, array_like=True):
     expires_ms: int
     node_id: int
     wants_callbacks: bool
+    is_charged_late: bool  # nothing is reserved for it yet
+    recipient: str
+    text: str
 
 
 class CallbackSeen(Struct, frozen=True, array_like=True):
     id: int
     account_id: int
     message_id: int
+    kind: str
     dialect: str
     state: str
     due_ms: int
-    report: Report
+    about: Report | Inbound
+
+
+class ArrivedSeen(Struct, frozen=True, array_like=True):
+    """A message from a phone, as it is kept."""
+
+    id: int
+    account_id: int
+    recipient: str
+    originator: str
+    text: str
 
 
 class RentalSeen(Struct, frozen=True, array_like=True):
@@ -82,6 +107,10 @@ class Tables(Struct, frozen=True, kw_only=True):
     parked: frozenset[tuple[int, str]]
     disabled_urls: frozenset[tuple[int, str]]
     rentals: tuple[RentalSeen, ...]  # numbers that somebody rents
+    rental_moves: tuple[tuple[str, int, int], ...]  # number, rental before, rental after (0 = nobody's); in order
+    arrived: tuple[ArrivedSeen, ...]
+    segments: tuple[str, ...]  # texts of those that wait for others
+    blocks: frozenset[tuple[int, str, str]]  # account, number, originator (empty = any)
 
 
 class Reader:
@@ -111,11 +140,11 @@ class Reader:
     def tables(self) -> Tables:
         messages = self.rows(
             "id, submission_id, account_id, dialect, reference, state, price_micros, due_ms, expires_ms, node_id, "
-            "wants_callbacks",
+            "wants_callbacks, is_charged_late, recipient, text",
             "message",
         )
         entries = self.rows("source_id, phase, account_id, debit, credit, amount_micros", "entry", "1, 2")
-        callbacks = self.rows("id, account_id, message_id, dialect, state, due_ms, payload", "callback")
+        callbacks = self.rows("id, account_id, message_id, kind, dialect, state, due_ms, payload", "callback")
         return Tables(
             messages={row[0]: msgspec.convert(row, MessageRow, strict=False) for row in messages},
             moves=tuple((row[1], row[2], row[3]) for row in self.rows("number, message_id, before, after", "witness")),
@@ -134,9 +163,7 @@ class Reader:
                 row[0]: row[1:]
                 for row in self.rows("account_id, available_micros, reserved_micros, limit_micros", "balance")
             },
-            callbacks=tuple(
-                msgspec.convert((*row[:6], msgspec.json.decode(row[6])), CallbackSeen) for row in callbacks
-            ),
+            callbacks=tuple(CallbackSeen(*(*row[:7], about_of(row[3], row[7]))) for row in callbacks),
             matched={
                 (row[0], row[1]): (row[2], row[3])
                 for row in self.rows("carrier_id, reference, message_id, segment", "carrier_reference")
@@ -148,10 +175,26 @@ class Reader:
                 for row in self.rows("number, account_id, rental_id, months, expires_ms", "rented_number")
                 if row[1]
             ),
+            rental_moves=tuple(
+                (row[1], row[2], row[3]) for row in self.rows("number, rented, before, after", "rental_witness")
+            ),
+            arrived=tuple(
+                ArrivedSeen(*row) for row in self.rows("id, account_id, recipient, originator, text", "inbound")
+            ),
+            segments=tuple(row[0] for row in self.rows("text", "inbound_segment WHERE inbound_id = 0")),
+            blocks=frozenset(
+                tuple(row) for row in self.rows("account_id, number, originator", "block WHERE is_active = 1")
+            ),
         )
 
     def close(self) -> None:
         self._raw.close()
+
+
+def about_of(kind: str, payload: str) -> Report | Inbound:
+    if kind == RECEIPT:
+        return msgspec.json.decode(payload, type=Report)
+    return msgspec.json.decode(payload, type=Inbound)
 
 
 def broken_rules(tables: Tables, accounts: Mapping[int, Account], dialects: Mapping[str, Dialect]) -> Iterator[str]:
@@ -160,6 +203,7 @@ def broken_rules(tables: Tables, accounts: Mapping[int, Account], dialects: Mapp
     yield from wrong_rents(tables)
     yield from wrong_moves(tables)
     yield from wrong_callbacks(tables, accounts, dialects)
+    yield from wrong_forwards(tables, accounts, dialects)
     for carrier_id, reference in sorted(tables.parked & tables.matched.keys()):
         yield f"a receipt for {reference} of carrier {carrier_id} is parked although its message is known"
 
@@ -170,7 +214,7 @@ def wrong_money(tables: Tables) -> Iterator[str]:
         yield f"all purses together hold {sum(purses.values())}, not nothing"
     reserved: Counter[int] = Counter()
     for one in tables.messages.values():
-        if one.state in OPEN:
+        if one.state in OPEN and not one.is_charged_late:
             reserved[one.account_id] += one.price_micros
     for account_id, (available, held, limit) in tables.balances.items():
         if available != purses.get((account_id, Purse.AVAILABLE), 0):
@@ -184,6 +228,8 @@ def wrong_money(tables: Tables) -> Iterator[str]:
     yield from wrong_settlements(tables)
 
 
+# What a message may be in that is charged when it is sent, and was not: it waits, or will never be sent.
+UNCHARGED = {State.SCHEDULED, State.CANCELLED, State.EXPIRED, State.REJECTED}
 NO_WAY: set[tuple[Purse, ...]] = {()}
 ANY_WAY: set[tuple[Purse, ...]] = {(Purse.REVENUE,), (Purse.AVAILABLE,)}
 # Which way a message's money may have gone, by its state. A message in doubt to the end is `unknown` and costs nothing;
@@ -205,9 +251,12 @@ def wrong_settlements(tables: Tables) -> Iterator[str]:
         elif each.debit is Purse.RESERVED:
             settlements[each.source_id] = (*settlements.get(each.source_id, ()), each.credit)
     for one in tables.messages.values():
-        if one.price_micros and reservations[one.id] != 1:
+        if one.is_charged_late and one.state not in UNCHARGED:
+            yield f"message {one.id} is {one.state}, and was never charged"
+        if one.price_micros and reservations[one.id] != (0 if one.is_charged_late else 1):
             yield f"message {one.id} is reserved {reservations[one.id]} times"
-        if one.price_micros and settlements.get(one.id, ()) not in SETTLED[one.state]:
+        permitted = NO_WAY if one.is_charged_late else SETTLED[one.state]
+        if one.price_micros and settlements.get(one.id, ()) not in permitted:
             yield f"message {one.id} is {one.state}, its money went to {settlements.get(one.id, ())}"
     for source_id in sorted((reservations.keys() | settlements.keys()) - tables.messages.keys()):
         yield f"there is money for message {source_id}, which was not kept"
@@ -235,6 +284,9 @@ def wrong_rents(tables: Tables) -> Iterator[str]:
         paid = rents.get(one.rental_id, [])
         if len(paid) != one.months or any(each.account_id != one.account_id for each in paid):
             yield f"number {one.number} has {one.months} months, {len(paid)} were paid"
+    for number, before, after in tables.rental_moves:
+        if before and after:
+            yield f"number {number} went from rental {before} to {after} without being free"
 
 
 def wrong_moves(tables: Tables) -> Iterator[str]:
@@ -257,7 +309,45 @@ def wrong_callbacks(tables: Tables, accounts: Mapping[int, Account], dialects: M
         is_news = State(after) in dialect.north.reported_states
         if is_news and account.receipt_url and one.wants_callbacks:
             wanted[message_id, after] += 1
-    written = Counter((each.message_id, each.report.state.value) for each in tables.callbacks)
+    reports = ((each.message_id, each.about) for each in tables.callbacks if each.kind == RECEIPT)
+    written = Counter((message_id, report.state.value) for message_id, report in reports if isinstance(report, Report))
     for news in sorted(wanted.keys() | written.keys()):
         if wanted[news] != written[news]:
             yield f"message {news[0]} became {news[1]} {wanted[news]} times, {written[news]} callbacks tell of it"
+
+
+def wrong_forwards(tables: Tables, accounts: Mapping[int, Account], dialects: Mapping[str, Dialect]) -> Iterator[str]:
+    """A message from a phone goes once each way its owner wants, in its own words; what is nobody's goes nowhere."""
+    wanted: Counter[tuple[int, str, str]] = Counter()
+    for one in tables.arrived:
+        account = accounts.get(one.account_id)
+        owner = next((each for each in accounts.values() if one.recipient in each.numbers), None)
+        if account is not owner:
+            yield f"message {one.id} to {one.recipient} was given to account {one.account_id}"
+        elif account is not None:
+            ways = {INBOUND: account.inbound_url, MAIL: account.inbound_email, PHONE: account.inbound_phone}
+            words = inbound_dialect(account, dialects)
+            wanted.update((one.id, kind, words if kind == INBOUND else "") for kind, place in ways.items() if place)
+    written = Counter((each.message_id, each.kind, each.dialect) for each in tables.callbacks if each.kind != RECEIPT)
+    for forward in sorted(wanted.keys() | written.keys()):
+        if wanted[forward] != written[forward]:
+            yield f"message {forward[0]} is to go on by {forward[1]} {wanted[forward]} times, not {written[forward]}"
+    yield from wrong_phone_forwards(tables)
+    texts = {one.id: one.text for one in tables.arrived}
+    for each in tables.callbacks:
+        if isinstance(each.about, Inbound) and each.about.text != texts.get(each.message_id):
+            yield f"callback {each.id} has other words than message {each.message_id}"
+
+
+def wrong_phone_forwards(tables: Tables) -> Iterator[str]:
+    """What goes on to a phone is one message under the id of its callback, and nobody else's forward."""
+    forwards = {each.id: each for each in tables.callbacks if each.kind == PHONE}
+    for one in tables.messages.values():
+        if not one.reference and (one.id not in forwards or forwards[one.id].account_id != one.account_id):
+            yield f"message {one.id} was asked for by nobody"
+    for each in forwards.values():
+        sent = tables.messages.get(each.id)
+        if each.state == "done" and sent is None:
+            yield f"message {each.message_id} was said to have gone on to a phone, and has not"
+        if sent is not None and isinstance(each.about, Inbound) and not sent.text.endswith(each.about.text):
+            yield f"message {each.message_id} went on to a phone as {sent.text!r}"

@@ -13,7 +13,20 @@ import structlog
 from msgspec import Struct, structs
 from sqlalchemy import insert
 
-from chappe.core.centre import Accepted, Cancel, Cancelled, MessageCentre, Outcome, Query, Refusal, Refused, Verdict
+from chappe.core.centre import (
+    Accepted,
+    Call,
+    Cancel,
+    CancelAll,
+    Cancelled,
+    Done,
+    MessageCentre,
+    Outcome,
+    Query,
+    Refusal,
+    Refused,
+    Verdict,
+)
 from chappe.core.ids import IdMaker
 from chappe.core.ledger import Kind, Purse, entry
 from chappe.core.lifecycle import FINAL
@@ -29,21 +42,26 @@ from chappe.core.model import (
     UncertainPolicy,
 )
 from chappe.core.numbers import Number, RentNumber, ReturnNumber
+from chappe.core.phonebook import BlockNumbers, UnblockNumbers
 from chappe.core.routing import RoutingTable
 from chappe.dialects.base import CallbackTarget, Failure, HttpRequest, HttpResponse, Reply
 from chappe.dialects.proovl import PROOVL
 from chappe.dialects.smsfox import SMSFOX
+from chappe.gateway.callbacks import INBOUND, RECEIPT
+from chappe.gateway.submission import allowed_originator
 from chappe.store import schema
 from chappe.store.database import Database, StoreError
+from chappe.store.inbox import PATIENCE_MS, Kept
 from chappe.store.money import Ledger
 from chappe.store.numbers import NumberRow, Pool
 from chappe.store.receipts import Told
 from world.carriers import Company, Letter, Line, pick
 from world.life import FAULTS, Killed, Known, Life
-from world.rules import OPEN, Reader, Tables, broken_rules, rents_of
+from world.phones import MailServer, Phones, Piece
+from world.rules import OPEN, CallbackSeen, MessageRow, Reader, Tables, broken_rules, rents_of
 
 DIALECTS = {dialect.name: dialect for dialect in (SMSFOX, PROOVL)}
-STEPS = 160
+STEPS = 200
 STEPS_TOLD = 30
 START_MS = 1_800_000_000_000
 DAY_S = 86_400
@@ -60,12 +78,17 @@ RECEIVERS: dict[str, int] = {
     "is never there": 8,
     "is gone": 1,
 }
+ROUNDS = ("callbacks", "callbacks", "callbacks", "doubts", "expiry", "numbers", "segments", "blacklist")
 COMMITS = {"fine": 85, **{fault: 2 for fault in FAULTS if fault != "fine"}}
 NUMBERS = ("447700900", "393331234", "888000111")  # the last has no route
+# Whose they are: an account with two numbers, one with a single one, one with a short code; the last is nobody's.
+OWNED = {1: ("447700900901", "447700900902"), 2: ("447700900903",), 3: ("60999",)}
+NOBODYS = "60998"
+FAMILIAR = tuple(f"{prefix}{number:03}" for prefix in NUMBERS[:2] for number in range(3))  # phones that write, too
+FORWARDED_TO = "393331234777"
+MONTH_MS = 2_635_200_000  # 30.5 days
 RENTED = ("447700900001", "447700900002", "60600")
 RENT_MICROS = 2 * PRICE_MICROS
-MONTH_MS = 2_635_200_000  # 30.5 days
-TENANTS_SHARE = 0.1  # of all steps
 TEXTS = ("Your code is 123456", "Long. " * 60, "Добрый день, " * 12)
 
 
@@ -77,11 +100,21 @@ class Asked(Struct):
     """What a customer asked, and what they were told; None until they are, for ever where the gateway died before."""
 
     account_id: int
+    scheduled_ms: int
     verdict: Verdict | None = None
 
 
+class Landlord(Struct):
+    """What customers heard about numbers they wanted to rent."""
+
+    rented_count: int = 0
+    asked_count: int = 0
+    refused_count: int = 0  # for certain: what is told as overload may have happened
+
+
 class Calendar:
-    """The clock that months of rent are counted by: ahead of the world's."""
+    """The clock that months of rent are counted by: ahead of the world's, so that they pass while messages are under
+    way."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -92,14 +125,6 @@ class Calendar:
 
     def monotonic_s(self) -> float:
         return self._world.monotonic_s()
-
-
-class Landlord(Struct):
-    """What customers heard about numbers they wanted to rent."""
-
-    rented_count: int = 0
-    asked_count: int = 0
-    refused_count: int = 0  # for certain: what is told as overload may have happened
 
 
 class World:
@@ -119,11 +144,20 @@ class World:
         self._heard: list[tuple[Life, int, int]] = []  # which life heard, as which node, that a message was taken
         self._answered: set[tuple[str, bytes, bytes]] = set()  # callbacks that were answered with 2xx
         self._landlord = Landlord()
-        self._tenants = random.Random(f"tenants {seed}")
         self._calendar = Calendar(self)
+        self._pieces: dict[asyncio.Task[Kept], tuple[Life, Piece]] = {}
+        self._blocks: dict[str, frozenset[tuple[int, str, str]]] = {}  # that a life, by its name, has to know
+        self._pardons: set[tuple[int, str]] = set()  # accounts and numbers that somebody may have unblocked
+        self._gone: set[tuple[int, str]] = set()  # URLs that answered 410
+        self._recalling: set[int] = set()  # accounts that wanted all to be cancelled
+        self._cancellable: set[int] = set()  # messages that somebody wanted to be cancelled
+        self._latest_ms = 0  # that any clock ever showed
         self._lives_count = 0
         self._make_customers()
         self._make_carriers()
+        numbers = [*(one for owned in OWNED.values() for one in owned), NOBODYS]
+        self._phones = Phones(self._choose, self.now_ms, list(self._companies), numbers)
+        self._mail = MailServer(self._choose)
         self._found()
         self._lives = [self._new_life() for _ in range(pick(self._choose, {1: 7, 2: 3}))]
 
@@ -146,6 +180,10 @@ class World:
                 receipt_url="" if self._choose.random() < 0.2 else f"http://customer{number}.example/receipt",
                 receipt_dialect=self._choose.choice(["", "", *DIALECTS]),
                 token=Secret("token"),
+                numbers=OWNED[number],
+                inbound_url=f"http://customer{number}.example/inbound" if number != 2 else "",
+                inbound_email=f"customer{number}@example.com" if number != 3 else "",
+                inbound_phone=FORWARDED_TO if number != 1 else "",
             )
             for number in (1, 2, 3)
         }
@@ -195,20 +233,27 @@ class World:
     def _new_life(self, *, is_alone: bool = False) -> Life:
         self._lives_count += 1
         self._note_policies()
-        return Life(
+        life = Life(
             name=f"life {self._lives_count}",
             url=self._url,
             clock=self,
             calendar=self._calendar,
             ids=IdMaker(self._choose.getrandbits),
-            rental_ids=IdMaker(self._tenants.getrandbits),
+            rental_ids=IdMaker(self._choose.getrandbits),
             is_alone=is_alone,
             known=self._known(),
             carriers=self._carriers.values(),
             dialects=DIALECTS,
             centre=self._centre,
             send=self._receive_callback,
+            post=self._mail.post,
         )
+        self._note_blocks(life)
+        return life
+
+    def _note_blocks(self, life: Life) -> None:
+        """A life has looked at the blacklist."""
+        self._blocks[life.name] = self._reader.tables().blocks
 
     def _known(self) -> Known:
         routes = [
@@ -228,8 +273,6 @@ class World:
             try:
                 for _ in range(STEPS):
                     self._step(pick(self._choose, ACTS))
-                    if self._tenants.random() < TENANTS_SHARE:
-                        self._step(pick(self._tenants, TENANTS_ACTS))
                 self._calm_down()
                 self._check_end()
                 for line in logged:
@@ -257,9 +300,9 @@ class World:
             if not life.is_stalled:
                 life.loop.settle()
 
-    def _life(self, chance: random.Random | None = None) -> Life:
+    def _life(self) -> Life:
         """A life that is not stalled; there is always one."""
-        return (chance or self._choose).choice([life for life in self._lives if not life.is_stalled])
+        return self._choose.choice([life for life in self._lives if not life.is_stalled])
 
     # Acts: each does one thing and tells it
 
@@ -283,6 +326,7 @@ class World:
     def _bury(self, life: Life) -> None:
         life.kill()
         self._take_back_letters(lambda owner: owner is life)
+        self._take_back_pieces(life)
         self._lives.remove(life)
         if self._lives:  # the others notice when its lease lapses
             self._reader.run(f"UPDATE node SET lease_until_ms = 0 WHERE id = {life.store.node.id}")
@@ -326,8 +370,11 @@ class World:
         return ""
 
     def begin_round(self) -> str:
-        life, name = self._life(), self._choose.choice(["callbacks", "callbacks", "doubts", "expiry"])
+        life, name = self._life(), self._choose.choice(ROUNDS)
         life.begin_round(name)
+        if name == "blacklist":
+            life.loop.settle()
+            self._note_blocks(life)
         return f"{life.name} begins its round of {name}"
 
     def follow(self) -> str:
@@ -364,9 +411,29 @@ class World:
         self._mono_s += long_s
         return f"{long_s} s pass"
 
+    def wait_a_month(self) -> str:
+        for life in self._lives:
+            self._drain(life)
+        self._calendar.ahead_ms += MONTH_MS
+        return "a month of rent passes"
+
+    def wait_for_schedule(self) -> str:
+        """To the very moment at which something comes due, or just before or after it."""
+        now_ms = self.now_ms()
+        waiting = [one for one in self._tables.messages.values() if one.state is State.SCHEDULED]
+        dues = [one.due_ms for one in waiting if one.due_ms > now_ms]
+        if not dues:
+            return ""
+        for life in self._lives:
+            self._drain(life)
+        moment_s = max(0.0, (min(dues) - now_ms) / 1000 + self._choose.choice([-0.002, 0.0, 0.3]))
+        self._mono_s += moment_s
+        return f"{moment_s} s pass until something is due"
+
     def step_clock(self) -> str:
         for life in self._lives:
             self._drain(life)
+        self._phones.notice_clock()
         leap_s = self._choose.choice([-DAY_S, -3_600, -1, 1, 3_600])
         self._offset_ms += leap_s * 1000
         return f"the wall clock steps by {leap_s} s"
@@ -387,30 +454,43 @@ class World:
         life, number = self._life(), len(self._asked) + 1
         account = self._choose.choice(list(self._accounts.values()))
         dialect = self._choose.choice(list(DIALECTS.values()))
-        submission = self._submission(f"s{number}")
-        asked = self._asked[submission.reference] = Asked(account.id)
+        submission = self._submission(account, f"s{number}")
+        asked = self._asked[submission.reference] = Asked(account.id, submission.scheduled_ms or 0)
+        originator = allowed_originator(account, submission.originator, dialect.north.default_originator) or ""
+        names = {(account.id, one, under) for one in submission.recipients for under in ("", originator)}
+        is_blocked = bool(names & self._blocks[life.name])
 
         def hear(answer: "asyncio.Task[Verdict]") -> None:
             asked.verdict = answer.result()
+            if is_blocked and isinstance(asked.verdict, Accepted):
+                self._violations.append(f"{submission.reference} was accepted, but {life.name} knew it was blocked")
+            is_excused = is_blocked or names & self._blocks[life.name]
+            if asked.verdict == Refused(Refusal.BLOCKED) and not is_excused:
+                self._violations.append(f"{submission.reference} was refused as blocked, and nobody blocked it")
 
         life.begin(life.intake.submit(account, submission, dialect)).add_done_callback(hear)
         many = len(submission.recipients)
         return f"{account.name} asks {life.name} for {submission.reference}, {many} recipients, by {dialect.name}"
 
-    def _submission(self, reference: str) -> Submission:
+    def _submission(self, account: Account, reference: str) -> Submission:
         choose = self._choose
         prefix = choose.choices(NUMBERS, [10, 10, 1])[0]
         count = choose.choice([1, 1, 1, 2, 4])
-        is_scheduled, is_short = choose.random() < 0.2, choose.random() < 0.3
+        is_scheduled, is_short = choose.random() < 0.3, choose.random() < 0.3
+        blocked = sorted({one for account_id, one, _ in self._tables.blocks if account_id == account.id})
         return Submission(
-            recipients=tuple(f"{prefix}{choose.randrange(1000):03}" for _ in range(count)),
+            recipients=tuple(
+                choose.choice(blocked) if blocked and choose.random() < 0.3 else f"{prefix}{choose.randrange(10):03}"
+                for _ in range(count)
+            ),
             text=choose.choices(TEXTS, [4, 1, 1])[0],
-            originator=choose.choices(["ACME", "", "STRANGER"], [8, 2, 1])[0],
+            originator=choose.choices(["ACME", "", "STRANGER", OWNED[1][0]], [8, 2, 1, 2])[0],
             priority=choose.choice(list(Priority)),
             reference=reference,
             scheduled_ms=self.now_ms() + choose.choice([500, 60_000, 7_200_000]) if is_scheduled else None,
             validity_s=choose.choice([5, 60, 3_600]) if is_short else None,
             wants_callbacks=choose.random() < 0.9,
+            is_charged_late=is_scheduled and choose.random() < 0.7,
         )
 
     def _accepted(self) -> list[tuple[str, Asked, list[int]]]:
@@ -421,22 +501,45 @@ class World:
         ]
 
     def cancel(self) -> str:
+        """Take back a whole submission, or its message to one recipient."""
         accepted = self._accepted()
-        if not accepted:
+        life = self._life()
+        if not accepted or life.is_away:
             return ""
         reference, asked, ids = self._choose.choice(accepted[-5:])
-        life = self._life()
-        if life.is_away:
-            return ""
+        assert isinstance(asked.verdict, Accepted)
+        recipient = self._choose.choice(["", self._choose.choice(asked.verdict.tickets).recipient])
 
         def hear(answer: "asyncio.Task[Outcome]") -> None:
-            states = {one.state for one in self._reader.tables().messages.values() if one.id in ids}
+            messages = [one for one in self._reader.tables().messages.values() if one.id in ids]
+            states = {one.state for one in messages if recipient in ("", one.recipient)}
             if isinstance(answer.result(), Cancelled) and State.CANCELLED not in states:
                 self._violations.append(f"{reference} was said to be cancelled, but is {sorted(states)}")
 
-        call = Cancel(self._accounts[asked.account_id], str(ids[0]))
+        tickets = zip(ids, asked.verdict.tickets, strict=True)
+        self._cancellable |= {one for one, ticket in tickets if recipient in ("", ticket.recipient)}
+        call = Cancel(self._accounts[asked.account_id], str(ids[0]), recipient)
         life.begin(life.front.answer(call, PROOVL, "")).add_done_callback(hear)
-        return f"{reference} is to be cancelled"
+        return f"{reference} is to be cancelled {recipient and 'for ' + recipient}"
+
+    def cancel_all(self) -> str:
+        life, account = self._life(), self._choose.choice(list(self._accounts.values()))
+        scheduled = self._scheduled_of(account)
+        if not scheduled:
+            return ""
+        self._recalling.add(account.id)
+
+        def hear(answer: "asyncio.Task[Outcome]") -> None:
+            left = scheduled & self._scheduled_of(account)
+            if isinstance(answer.result(), Cancelled) and left:
+                self._violations.append(f"all of {account.name} was said to be cancelled, but not {sorted(left)}")
+
+        life.begin(life.front.answer(CancelAll(account), PROOVL, "")).add_done_callback(hear)
+        return f"all that {account.name} has scheduled is to be cancelled"
+
+    def _scheduled_of(self, account: Account) -> set[int]:
+        messages = self._reader.tables().messages.values()
+        return {one.id for one in messages if one.account_id == account.id and one.state is State.SCHEDULED}
 
     def query(self) -> str:
         accepted = self._accepted()
@@ -454,11 +557,9 @@ class World:
         life.begin(life.front.answer(call, PROOVL, "")).add_done_callback(hear)
         return f"{reference} is asked for"
 
-    # Tenants: by a chance and a calendar of their own, so that months pass while messages are under way
-
     def rent(self) -> str:
-        life, number = self._life(self._tenants), self._tenants.choice(RENTED)
-        account = self._tenants.choice(list(self._accounts.values()))
+        life, number = self._life(), self._choose.choice(RENTED)
+        account = self._choose.choice(list(self._accounts.values()))
         self._landlord.asked_count += 1
 
         def hear(answer: "asyncio.Task[Outcome]") -> None:
@@ -473,7 +574,7 @@ class World:
     def give_back(self) -> str:
         if not self._tables.rentals:
             return ""
-        one, life = self._tenants.choice(self._tables.rentals), self._life(self._tenants)
+        one, life = self._choose.choice(self._tables.rentals), self._life()
         call = ReturnNumber(self._accounts[one.account_id], one.number)
 
         def hear(answer: "asyncio.Task[Outcome]") -> None:
@@ -484,21 +585,40 @@ class World:
         life.begin(life.front.answer(call, PROOVL, "")).add_done_callback(hear)
         return f"{self._accounts[one.account_id].name} gives {one.number} back"
 
-    def wait_a_month(self) -> str:
-        for life in self._lives:
-            self._drain(life)
-        self._calendar.ahead_ms += MONTH_MS
-        return "a month of rent passes"
+    def block(self) -> str:
+        life, account = self._life(), self._choose.choice(list(self._accounts.values()))
+        number = self._choose.choice(FAMILIAR)
+        self._change_blocks(life, BlockNumbers(account=account, numbers=(number,)), (account.id, number, ""))
+        return f"{account.name} blocks {number} at {life.name}"
 
-    def begin_renewal(self) -> str:
-        life = self._life(self._tenants)
-        life.begin_round("numbers")
-        return f"{life.name} begins its round of numbers"
+    def unblock(self) -> str:
+        if not self._tables.blocks:
+            return ""
+        life = self._life()
+        account_id, number, _ = self._choose.choice(sorted(self._tables.blocks))
+        self._pardons.add((account_id, number))
+        self._change_blocks(life, UnblockNumbers(self._accounts[account_id], (number,)), None)
+        return f"customer{account_id} no longer blocks {number} at {life.name}"
+
+    def _change_blocks(self, life: Life, call: Call, name: tuple[int, str, str] | None) -> None:
+        def hear(answer: "asyncio.Task[Outcome]") -> None:
+            if isinstance(answer.result(), Done):
+                self._note_blocks(life)
+                self._check_blocked(life, name)
+
+        life.begin(life.front.answer(call, PROOVL, "")).add_done_callback(hear)
+
+    def _check_blocked(self, life: Life, name: tuple[int, str, str] | None) -> None:
+        """Whoever was told that a number is blocked finds it on the list, unless somebody may have taken it off."""
+        if name and name not in self._blocks[life.name] and name[:2] not in self._pardons:
+            self._violations.append(f"{name[1]} was said to be blocked, but is not")
 
     async def _receive_callback(self, request: HttpRequest, _timeout_s: float) -> Reply:
         """The customers' web servers."""
-        host = request.origin.removeprefix("http://customer").removesuffix(".example")
-        if (int(host), request.url.partition("?")[0]) in self._tables.disabled_urls and self._knows_disabled(int(host)):
+        account_id = int(request.origin.removeprefix("http://customer").removesuffix(".example"))
+        url = request.url.partition("?")[0]
+        is_gone = (account_id, url) in self._tables.disabled_urls
+        if is_gone and all(life.known.is_disabled(account_id, url) for life in self._lives):
             self._violations.append(f"{request.url} was called although it is gone")
         how = "answers" if self._is_calm else pick(self._choose, RECEIVERS)
         if how == "is never there":
@@ -508,14 +628,56 @@ class World:
             await asyncio.sleep(self._choose.choice([0.5, 5.0]))
         if how == "asks to wait":
             return HttpResponse(status=429, headers=((b"Retry-After", b"120"),))
+        if how == "is gone":
+            self._gone.add((account_id, url))
         if how in ("fails", "is gone"):
             return HttpResponse(status=500 if how == "fails" else 410)
         self._answered.add((request.url, request.query, request.body))
         return HttpResponse(status=200)
 
-    def _knows_disabled(self, account_id: int) -> bool:
-        url = self._accounts[account_id].receipt_url
-        return all(life.known.is_disabled(account_id, url) for life in self._lives)
+    # Phones
+
+    def write(self) -> str:
+        written = self._phones.write(self._choose.choice(FAMILIAR))
+        account_id = self._owner_of(written.recipient)
+        if written.is_word:
+            self._pardons |= {(account_id, written.originator)} if "start" in written.texts[0] else set()
+        return f"{written.originator} writes {len(written.texts)} segments to {written.recipient}"
+
+    def bring(self) -> str:
+        piece = self._phones.take()
+        return self._bring(piece) if piece is not None else ""
+
+    def _bring(self, piece: Piece) -> str:
+        life, carrier = self._life(), self._carriers[piece.written.carrier_id]
+        task = life.begin(life.inbox.receive(carrier, piece.inbound))
+        self._pieces[task] = life, piece
+        task.add_done_callback(self._hear_brought)
+        return f"{life.name} is brought segment {piece.position} of what {piece.written.originator} wrote"
+
+    def _hear_brought(self, task: "asyncio.Task[Kept]") -> None:
+        life, piece = self._pieces.pop(task)
+        if isinstance(task.exception(), StoreError):
+            self._phones.post.append(piece)
+            return
+        kept, written = task.result(), piece.written
+        self._phones.hear_kept(piece, is_calm=self._is_calm)
+        if kept.changes_blocks:
+            self._note_blocks(life)
+        owner_id = self._owner_of(written.recipient)
+        if written.texts == ("STOP",) and owner_id and not kept.is_copy:
+            under = "" if len(OWNED[owner_id]) == 1 else written.recipient
+            self._check_blocked(life, (owner_id, written.originator, under))
+
+    def _take_back_pieces(self, life: Life) -> None:
+        """What was not answered is brought again."""
+        for task, (owner, piece) in list(self._pieces.items()):
+            if owner is life:
+                del self._pieces[task]
+                self._phones.post.append(piece)
+
+    def _owner_of(self, number: str) -> int:
+        return next((account_id for account_id, owned in OWNED.items() if number in owned), 0)
 
     # Carriers
 
@@ -542,12 +704,21 @@ class World:
             self._violations.append(f"message {message_id} left while it was {row.state} of node {row.node_id}")
         if row.expires_ms <= self.now_ms():
             self._violations.append(f"message {message_id} left after its time")
-        if isinstance(self._asked[row.reference].verdict, Refused) and not self._may_be_kept(row.reference):
-            self._violations.append(f"message {message_id} left although it was refused")
+        if row.is_charged_late:
+            self._violations.append(f"message {message_id} left before it was charged")
+        if row.reference:
+            self._check_asked(row)
         copies = [copy for company in self._companies.values() for copy in company.copies.get(message_id, ())]
         unexplained = [copy.carrier_id for copy in copies if copy.carrier_id not in self._resending]
         if unexplained:
             self._violations.append(f"message {message_id} leaves again; carrier {unexplained[0]} took it, no `resend`")
+
+    def _check_asked(self, row: MessageRow) -> None:
+        """The same of one that a customer asked for; the others are forwards."""
+        if max(self._latest_ms, self.now_ms()) < self._asked[row.reference].scheduled_ms:
+            self._violations.append(f"message {row.id} left before it was due")
+        if isinstance(self._asked[row.reference].verdict, Refused) and not self._may_be_kept(row.reference):
+            self._violations.append(f"message {row.id} left although it was refused")
 
     def carrier_acts(self) -> str:
         company = self._choose.choice(list(self._companies.values()))
@@ -589,12 +760,16 @@ class World:
 
     def _check(self) -> None:
         self._tables = self._reader.tables()
+        self._latest_ms = max(self._latest_ms, self.now_ms())
         broken = [
             *self._violations,
             *(surprise for life in self._lives for surprise in life.loop.surprises),
             *broken_rules(self._tables, self._accounts, DIALECTS),
             *self._broken_promises(self._tables),
+            *self._broken_cancellations(self._tables),
             *self._broken_rentals(self._tables),
+            *self._phones.broken(self._tables),
+            *self._mail.broken(self._tables),
         ]
         if broken:
             raise Violation(broken[0])
@@ -612,6 +787,13 @@ class World:
             elif isinstance(asked.verdict, Refused) and reference in kept and not self._may_be_kept(reference):
                 yield f"{reference} was refused ({asked.verdict.reason}), but it is kept"
 
+    def _broken_cancellations(self, tables: Tables) -> Iterator[str]:
+        """Only what somebody wanted to be cancelled is."""
+        for one in tables.messages.values():
+            is_wanted = one.id in self._cancellable or one.account_id in self._recalling
+            if one.state is State.CANCELLED and not is_wanted:
+                yield f"message {one.id} is cancelled, and nobody wanted that"
+
     def _broken_rentals(self, tables: Tables) -> Iterator[str]:
         """Rented means paid; refused means that nobody paid."""
         count, told = len(rents_of(tables)), self._landlord
@@ -628,7 +810,7 @@ class World:
     def _calm_down(self) -> None:
         """No more faults; the clock runs until nothing is left to do."""
         self.trace.append("calm: the faults end")
-        self._is_calm = True
+        self._is_calm = self._mail.is_calm = True
         for company in self._companies.values():
             company.is_calm = True
         for life in self._lives:
@@ -649,10 +831,12 @@ class World:
             for letter in company.post:
                 self._deliver(letter)
             company.post.clear()
+        while (piece := self._phones.take()) is not None:
+            self._bring(piece)
         self._settle()
         life.renew()
         self._lead(life)
-        for name in ("doubts", "expiry", "numbers", "callbacks"):
+        for name in ("doubts", "expiry", "numbers", "segments", "blacklist", "callbacks"):
             life.begin_round(name)
         for each in self._lives:
             self._drain(each)
@@ -663,16 +847,18 @@ class World:
         now_ms = self.now_ms()
         dues = [one.due_ms for one in self._tables.messages.values() if one.state in OPEN]
         dues += [each.due_ms for each in self._tables.callbacks if each.state == "pending"]
+        dues += [now_ms + PATIENCE_MS] if self._tables.segments else []
         wait_s = min((due_ms - now_ms) / 1000 for due_ms in dues) if dues else DAY_S
         self._mono_s += min(wait_s if wait_s >= 1.0 else OVERDUE_S, DAY_S)
 
     def _stuck(self) -> list[str]:
         messages = [f"message {one.id} {one.state}" for one in self._tables.messages.values() if not is_over(one.state)]
         callbacks = [f"callback {each.id}" for each in self._tables.callbacks if each.state == "pending"]
-        return messages + callbacks
+        return messages + callbacks + [f"segment {each}" for each in self._tables.segments]
 
     def _is_over(self) -> bool:
-        return not self._stuck() and not self._letters and not any(one.post for one in self._companies.values())
+        is_brought = not (self._letters or self._pieces or self._phones.post)
+        return is_brought and not self._stuck() and not any(one.post for one in self._companies.values())
 
     def _check_end(self) -> None:
         for account_id, (_, reserved, _) in self._tables.balances.items():
@@ -681,6 +867,8 @@ class World:
         for one in self._tables.rentals:
             if one.expires_ms <= self._calendar.now_ms():
                 raise Violation(f"number {one.number} is rented beyond what is paid")
+        for broken in self._phones.broken_at_the_end(self._tables):
+            raise Violation(broken)
         self._check_payment()
         self._check_receipts()
         self._check_callbacks()
@@ -705,15 +893,31 @@ class World:
                 raise Violation(f"message {message_id} is {state} although its receipts were kept")
 
     def _check_callbacks(self) -> None:
-        """What counts as done was answered with success."""
+        """What counts as done was answered with success; what came from phones is done, unless its URL is gone."""
         for each in self._tables.callbacks:
-            account = self._accounts[each.account_id]
-            target = CallbackTarget(url=account.receipt_url, method=account.receipt_method, token=account.token)
-            write = DIALECTS[each.dialect].north.receipt
-            assert write is not None
-            request = write(target, each.report)
+            request = self._request_of(each)
+            if request is None:
+                continue
             if each.state == "done" and (request.url, request.query, request.body) not in self._answered:
                 raise Violation(f"callback {each.id} is done, but nobody took it")
+            is_gone = (each.account_id, request.url.partition("?")[0]) in self._gone
+            if each.kind == INBOUND and each.state != "done" and not is_gone:
+                raise Violation(f"callback {each.id} about a message from a phone is {each.state}")
+
+    def _request_of(self, each: CallbackSeen) -> HttpRequest | None:
+        """How a callback looks on the wire, where it goes by HTTP."""
+        account, north = self._accounts[each.account_id], DIALECTS[each.dialect].north if each.dialect else None
+        url = account.receipt_url if each.kind == RECEIPT else account.inbound_url
+        target = CallbackTarget(url=url, method=account.receipt_method, token=account.token)
+        if isinstance(each.about, Report):
+            assert north is not None
+            assert north.receipt is not None
+            return north.receipt(target, each.about)
+        if each.kind != INBOUND:
+            return None
+        assert north is not None
+        assert north.inbound is not None
+        return north.inbound(target, each.about)
 
 
 def tell(seed: int, url: str) -> str:
@@ -742,9 +946,18 @@ ACTS: dict[Callable[[World], str], int] = {
     World.carrier_acts: 16,
     World.wait_a_moment: 14,
     World.wait_long: 2,
+    World.wait_a_month: 1,
+    World.rent: 3,
+    World.give_back: 1,
     World.step_clock: 1,
     World.begin_round: 10,
-    World.cancel: 3,
+    World.cancel: 5,
+    World.cancel_all: 1,
+    World.wait_for_schedule: 3,
+    World.write: 5,
+    World.bring: 9,
+    World.block: 3,
+    World.unblock: 1,
     World.query: 1,
     World.kill: 1,
     World.stall: 2,
@@ -755,10 +968,4 @@ ACTS: dict[Callable[[World], str], int] = {
     World.configure: 4,
     World.follow: 4,
     World.write_to_nobody: 1,
-}
-TENANTS_ACTS: dict[Callable[[World], str], int] = {
-    World.rent: 4,
-    World.give_back: 1,
-    World.begin_renewal: 3,
-    World.wait_a_month: 1,
 }
