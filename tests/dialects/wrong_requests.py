@@ -300,6 +300,7 @@ VOIPCOM_ROWS: list[tuple[HttpResponse, str, HttpRequest]] = [
     (voip_error("Invalid number"), "nothing between the separators", voip(to=" , , ")),
     (voip_error("Invalid number"), "a number, then none: the last counts", voip(more="&to=")),
     (voip_error("Too many numbers"), "10,001 numbers", voip(to=numbers(10_001))),
+    (voip_error("Too many numbers"), "1,001 times 10,000 characters", voip(to=numbers(1_001), msg="a" * 10_000)),
     (VOIP_INVALID, "100,000 numbers", voip(to=numbers(100_000))),
     (VOIP_INVALID, "a body of 9 MiB", voip(msg="a" * (9 << 20))),
     (VOIP_INVALID, "a date that is none", voip(delivery_date="whenever")),

@@ -5,7 +5,7 @@ from chappe.core.model import Account, Service
 from chappe.core.phonebook import PinVerdict, RequestPin, VerifyPin
 from chappe.dialects.base import NorthFlow, json_response
 from chappe.dialects.smsend.asking import Asked, number_of, refuse, string_of
-from chappe.dialects.smsend.facts import PIN_MARK, PIN_MINUTES, PIN_MINUTES_MAX
+from chappe.dialects.smsend.facts import PIN_MARK, PIN_MINUTES, PIN_MINUTES_MAX, TEXTS_MAX
 from chappe.dialects.smsend.national import international
 from chappe.dialects.smsend.sending import types_of
 
@@ -19,6 +19,8 @@ def request(asked: Asked) -> NorthFlow:
         return refuse(Refused(Refusal.BAD_RECIPIENT))
     if sender is None or text is None or minutes is None or not 0 < minutes <= PIN_MINUTES_MAX:
         return refuse(Refused(Refusal.BAD_REQUEST, "senderName, messageBody or expiry"))
+    if len(text) > TEXTS_MAX[False, False]:
+        return refuse(Refused(Refusal.TEXT_TOO_LONG))
     verdict = yield RequestPin(
         account=asked.account,
         recipient=international(recipient, asked.account.country),

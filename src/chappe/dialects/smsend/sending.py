@@ -283,7 +283,7 @@ def texts_of(fields: Fields, service: Service, people: list[Fields] | None) -> t
         is_own = fields["richsms_mode"] == RECIPIENT_URL
         link = read_url(person.get("url")) if is_own else fields["richsms_url"]
         text = filled(template, person) if people is not None else fields["message"]
-        if text is None or link is None:
+        if text is None or link is None or (is_own and not link and RICH_LINK.search(text)):
             return Refused(Refusal.BAD_REQUEST, "a recipient lacks what the text needs")
         fitting = fit(with_links(text, fields["short_link_url"], link), fields, service)
         if isinstance(fitting, Refused):

@@ -77,6 +77,7 @@ CALLBACK_FIELDS = ("from", "to", "msg", "date", "smsid")  # ours: 3.6
 THEIR_ID = re.compile(r"[0-9A-Za-z_.:-]{1,64}")  # whatever an id of the provider may look like
 
 RECIPIENTS_MAX = 10_000  # ours, as all that follow
+LOG_MAX = 10_000_000  # characters of text in an answer, which repeats it for each number
 BODY_MAX = 1 << 20  # bytes
 PAGE_SIZE = 20  # entries
 PAGES_MAX = 10_000

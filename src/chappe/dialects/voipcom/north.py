@@ -57,6 +57,7 @@ from chappe.dialects.voipcom.facts import (
     DELETED_MAX,
     FAILED,
     INCOMING,
+    LOG_MAX,
     METHODS,
     OUTGOING,
     PAGE_SIZE,
@@ -133,7 +134,7 @@ def read_submission(account: Account, fields: dict[str, str], now_ms: int) -> Su
     recipients, originator = numbers_of(fields["to"], SEPARATORS), fields["from"].strip()
     if not recipients:
         return Refused(Refusal.BAD_RECIPIENT)
-    if len(recipients) > RECIPIENTS_MAX:
+    if len(recipients) > RECIPIENTS_MAX or len(recipients) * len(fields["msg"]) > LOG_MAX:
         return Refused(Refusal.TOO_MANY_RECIPIENTS)
     written_date = fields["delivery_date"].strip()
     scheduled_ms = strtotime(written_date, now_ms, account.timezone) if written_date else None
