@@ -439,6 +439,12 @@ def answer_json(reply: Reply) -> Any:
         return Uncertain(f"not JSON: {detail_of(answer)}")
 
 
+def unknown_answer(answer: object) -> Uncertain:
+    """For JSON that nobody understands: no more than its keys, for its values may be texts and numbers of people."""
+    shape = detail_of(", ".join(map(str, answer))) if isinstance(answer, dict) else type(answer).__name__
+    return Uncertain(f"unknown answer: {shape}")
+
+
 def retry_after(response: HttpResponse) -> float | None:
     """Seconds, at most a day; None without the header, and for a date, which only a clock could read."""
     value = next((value.strip() for name, value in response.headers if name.lower() == b"retry-after"), b"")

@@ -32,6 +32,7 @@ from chappe.dialects.base import (
     detail_of,
     form_request,
     micros_of,
+    unknown_answer,
 )
 from chappe.dialects.smscentre.facts import (
     BALANCE,
@@ -109,7 +110,7 @@ def read_acceptance(answer: Answer, submission: Submission) -> Verdict:
     """2.4, 2.5: `cnt` counts the parts of all messages together."""
     reference, parts = text_of(answer.get("id")), number_of(answer.get("cnt"))
     if not CLIENT_ID.fullmatch(reference) or parts is None or parts < 1:
-        return unknown(answer)
+        return unknown_answer(answer)
     wrong = wrong_numbers(answer.get("phones"))
     good_count = max(1, len(submission.recipients) - len(wrong))
     segments = min(max(1, parts // good_count), SEGMENTS_MAX)
@@ -148,7 +149,7 @@ def query(
         return Refused(Refusal.NOT_FOUND)
     state = state_of(Fate(status, err or 0)) if status is not None else None
     if state is None:
-        return unknown(answer)
+        return unknown_answer(answer)
     return Report(
         id=0,
         submission_id=0,
@@ -173,7 +174,7 @@ def cancel(
     answer = read_answer(reply, DELETION_REFUSALS)
     if not isinstance(answer, dict):
         return answer
-    return Cancelled() if answer.get("result") == "OK" else unknown(answer)
+    return Cancelled() if answer.get("result") == "OK" else unknown_answer(answer)
 
 
 def fetch_balance(upstream: Upstream) -> Flow[HttpRequest, Reply, Balance | Refused | Uncertain]:
@@ -183,7 +184,7 @@ def fetch_balance(upstream: Upstream) -> Flow[HttpRequest, Reply, Balance | Refu
         return answer
     amount_micros, currency = micros_of(text_of(answer.get("balance"))), text_of(answer.get("currency"))
     if amount_micros is None:
-        return unknown(answer)
+        return unknown_answer(answer)
     return Balance(amount_micros=amount_micros, currency=OUR_CURRENCIES.get(currency, currency)[:8])
 
 
@@ -221,7 +222,7 @@ def read_answer(reply: Reply, refusals: dict[int, Refusal]) -> Answer | Refused 
     except (msgspec.DecodeError, RecursionError):
         return Uncertain(f"not JSON: {detail_of(body)}")
     if not isinstance(answer, dict):
-        return Uncertain(f"unknown answer: {detail_of(body)}")
+        return unknown_answer(answer)
     if "error_code" not in answer and "error" not in answer:
         return answer
     code = number_of(answer.get("error_code"))
@@ -234,10 +235,6 @@ def refusal_of(code: int, text: str, refusals: dict[int, Refusal]) -> Refused:
     if (code, text) == DUPLICATE:
         return Refused(Refusal.DUPLICATE, detail)
     return Refused(refusals.get(code, Refusal.BAD_REQUEST), detail)
-
-
-def unknown(answer: Answer) -> Uncertain:
-    return Uncertain(f"unknown answer: {detail_of(', '.join(map(str, answer)))}")
 
 
 def text_of(value: object) -> str:

@@ -27,6 +27,7 @@ from chappe.dialects.base import (
     micros_of,
     target_of,
     text_of,
+    unknown_answer,
 )
 from chappe.dialects.smsend.dates import COMPACT
 from chappe.dialects.smsend.facts import (
@@ -123,7 +124,7 @@ def read_verdict(reply: Reply, submission: Submission) -> Verdict:
                     for recipient in submission.recipients
                 )
             )
-    return Uncertain(f"unknown answer: {detail_of(str(answer))}")
+    return unknown_answer(answer)
 
 
 def query(
@@ -154,7 +155,7 @@ def query(
                     segments=0,
                     price_micros=0,
                 )
-    return Uncertain(f"unknown answer: {detail_of(str(answer))}")
+    return unknown_answer(answer)
 
 
 def cancel(
@@ -180,7 +181,7 @@ def fetch_balance(upstream: Upstream) -> Flow[HttpRequest, Reply, Balance | Refu
             amount_micros = micros_of(str(money))
             if amount_micros is not None:
                 return Balance(amount_micros=amount_micros)
-    return Uncertain(f"unknown answer: {detail_of(str(answer))}")
+    return unknown_answer(answer)
 
 
 # What every request and answer has in common

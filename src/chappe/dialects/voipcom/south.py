@@ -34,6 +34,7 @@ from chappe.dialects.base import (
     fields_of,
     form_request,
     texts_of,
+    unknown_answer,
 )
 from chappe.dialects.times import instant_ms
 from chappe.dialects.voipcom.facts import (
@@ -84,7 +85,7 @@ def ask(upstream: Upstream, path: str, fields: dict[str, str]) -> Flow[HttpReque
         return Refused(Refusal.UNAUTHORISED, "HTTP 401")
     answer = answer_json(reply)
     if not isinstance(answer, dict):
-        return answer if isinstance(answer, Refused | Uncertain) else unknown(answer)
+        return answer if isinstance(answer, Refused | Uncertain) else unknown_answer(answer)
     if answer.get("error"):
         text = detail_of(str(answer.get("error_message", "")))
         return Refused(REFUSALS.meanings.get(text, Refusal.BAD_REQUEST), text)
@@ -101,7 +102,7 @@ def read_log(answer: dict[str, Any], submission: Submission) -> Verdict:
     for recipient in submission.recipients:
         ticket = read_ticket(entries.get(digits_of(recipient), {}), recipient, segments)
         if ticket is None:
-            return unknown(answer)
+            return unknown_answer(answer)
         tickets.append(ticket)
     if all(ticket.refusal for ticket in tickets):
         first = entries[digits_of(submission.recipients[0])]
@@ -132,7 +133,7 @@ def query(
             return refused_or_uncertain(answer)
         rows = rows_of(answer, "summary")
         if not isinstance(answer.get("summary"), list):
-            return unknown(answer)
+            return unknown_answer(answer)
         if not rows:
             return Refused(Refusal.NOT_FOUND, "not in the summary")
         found = next((one for one in rows if str(one.get("sms_id")) == reference), None)
@@ -144,7 +145,7 @@ def query(
 def read_report(row: dict[str, Any], reference: str, originator: str) -> Report | Uncertain:
     state, price_micros = STATES.meanings.get(str(row.get("sms_status"))), micros_of(row.get("sms_sale"))
     if state is None:
-        return unknown(row)
+        return unknown_answer(row)
     return Report(
         id=0,
         submission_id=0,
@@ -165,7 +166,7 @@ def cancel(
     if not isinstance(answer, dict):
         return refused_or_uncertain(answer)
     deleted = answer.get("deleted")
-    return Cancelled() if isinstance(deleted, list) and reference in deleted else unknown(answer)
+    return Cancelled() if isinstance(deleted, list) and reference in deleted else unknown_answer(answer)
 
 
 def read_inbound(upstream: Upstream, request: HttpRequest) -> Inbound | None:
@@ -226,10 +227,4 @@ def micros_of(value: object) -> int | None:
 
 
 def refused_or_uncertain(answer: object) -> Refused | Uncertain:
-    return answer if isinstance(answer, Refused | Uncertain) else unknown(answer)
-
-
-def unknown(answer: object) -> Uncertain:
-    """No more than the keys of the answer: its values may be texts and numbers of people."""
-    shape = detail_of(", ".join(map(str, answer))) if isinstance(answer, dict) else type(answer).__name__
-    return Uncertain(f"unknown answer: {shape}")
+    return answer if isinstance(answer, Refused | Uncertain) else unknown_answer(answer)
