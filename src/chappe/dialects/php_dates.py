@@ -62,11 +62,9 @@ class Said(NamedTuple):
 def strtotime(text: str, now_ms: int, zone_name: str) -> int | None:
     """The instant (milliseconds since 1970, UTC) that a text names, seen from `now_ms` in a zone; None where it names
     none. A date without a time of day is its midnight; days count on the calendar, hours on the clock."""
-    said = read(text) if len(text) <= TEXT_MAX else None
-    if said is None:
-        return None
     try:
-        return instant_s(said, now_ms // 1000, ZoneInfo(zone_name)) * 1000
+        said = read(text) if len(text) <= TEXT_MAX else None
+        return None if said is None else instant_s(said, now_ms // 1000, ZoneInfo(zone_name)) * 1000
     except (ValueError, OverflowError):  # a day that no calendar has
         return None
 
