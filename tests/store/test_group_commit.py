@@ -13,7 +13,7 @@ import pytest
 from chappe.store import schema
 from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
 from chappe.store.engine import Store
-from chappe.store.group_commit import WAITING_MAX, WEIGHT_MAX
+from chappe.store.group_commit import WAITING_MAX, WEIGHT_MAX, Verb
 from chappe.store.messages import Cancellation
 from postgres import PostgresServer
 from store.givens import ACCOUNT, NOW_MS, PRICE_MICROS, House, a_message, a_receipt, an_acceptance, result, sent, settle
@@ -40,6 +40,26 @@ def test_everybody_who_waits_shares_one_commit(house: House) -> None:
     assert house.store._commits.rounds_count == rounds_count + 1
     settle(house.store, *accept(house.store, *range(10_000, 10_001 + WEIGHT_MAX)))
     assert house.store._commits.rounds_count == rounds_count + 3
+
+
+def test_the_revision_is_raised_first(house: House) -> None:
+    """Whatever raises the revision stands before all that locks anything, so that two nodes never wait in a ring."""
+    store = house.store
+    raising: set[Verb[Any, Any]] = {
+        store._disable_url,
+        store.configuration.change_password,
+        store.reselling.make,
+        store.reselling.change,
+        store.aliases.end,
+        store.numbers.rent,
+        store.numbers.release,
+        store.numbers.forward,
+        store.numbers.renew,
+    }
+    rooms = [store, *vars(store).values()]
+    verbs = {one for room in rooms for one in getattr(room, "__dict__", {}).values() if isinstance(one, Verb)}
+    assert raising < verbs
+    assert max(verb.rank for verb in raising) < min(verb.rank for verb in verbs - raising)
 
 
 def test_callers_share_commits_under_load(url: str) -> None:

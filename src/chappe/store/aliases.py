@@ -14,7 +14,7 @@ from chappe.core.centre import Refusal
 from chappe.core.phonebook import APPROVED, Alias, Aliases, AliasState
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, Prepared, Row, Transaction, constant
-from chappe.store.group_commit import Verb
+from chappe.store.group_commit import REVISION_RANK, Verb
 from chappe.store.schema import account, alias
 
 ALIASES_MAX = 1_000  # of one account
@@ -44,7 +44,7 @@ class AskedAlias(Struct, frozen=True, kw_only=True):
 class AliasBook:
     def __init__(self, database: Database, configuration: Configuration) -> None:
         self.put = Verb[AliasDraft, int | Refusal](4, self._put_many)
-        self.end = Verb[AliasEnd, bool](4, self._end_many)
+        self.end = Verb[AliasEnd, bool](REVISION_RANK, self._end_many)
         self._configuration = configuration
         fields = (alias.c.id, alias.c.sender, alias.c.details, alias.c.state)
         is_theirs = alias.c.account_id == bindparam("account")

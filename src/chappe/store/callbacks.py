@@ -224,8 +224,8 @@ class Callbacks:
         return [None] * len(results)
 
     def disable_many(self, transaction: Transaction, urls: Sequence[DisabledUrl], is_repeat: bool) -> list[None]:
-        transaction.run(self._disable, [(one.account_id, one.url, one.now_ms) for one in urls])
         transaction.run(self._raise_revision)  # so that every node looks at the configuration anew
+        transaction.run(self._disable, [(one.account_id, one.url, one.now_ms) for one in urls])
         return [None] * len(urls)
 
     def release(self, transaction: Transaction, node_id: int, now_ms: int) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Integer, Text, bindparam, delete, insert, lit
 from chappe.core.ledger import Kind, entry
 from chappe.core.phonebook import APPROVED
 from chappe.store.database import Batch, Database, Prepared, Transaction, constant
-from chappe.store.group_commit import Verb
+from chappe.store.group_commit import REVISION_RANK, Verb
 from chappe.store.money import Ledger
 from chappe.store.numbers import NumberRow, Pool
 from chappe.store.schema import account, alias, balance, carrier, disabled_url, revision, route
@@ -166,7 +166,7 @@ class Configuration:
             ).returning(revision.c.revision),
         )
 
-        self.change_password = Verb(2, self._change_passwords)
+        self.change_password = Verb(REVISION_RANK, self._change_passwords)
 
     # Reading
 

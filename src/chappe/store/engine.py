@@ -17,7 +17,7 @@ from chappe.store.callbacks import CallbackClaim, CallbackResult, Callbacks, Dis
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreBroken, StoreUnavailable, Transaction
 from chappe.store.figures import Figures
-from chappe.store.group_commit import GroupCommit, Verb
+from chappe.store.group_commit import REVISION_RANK, GroupCommit, Verb
 from chappe.store.histories import Histories
 from chappe.store.inbox import Inbox
 from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages, Recall
@@ -71,7 +71,7 @@ class Store:
         self._expire = Verb(3, self._expire_many)
         self._reconsider = Verb(3, self._outbox.reconsider_many)
         self._close_callback = Verb(4, self._callbacks.record_many)
-        self._disable_url = Verb(4, self._callbacks.disable_many)
+        self._disable_url = Verb(REVISION_RANK, self._callbacks.disable_many)
         self._accept = Verb(5, self._messages.accept_many, lambda item: len(item.messages))
         self._claim = Verb(6, self._outbox.claim_many)
         self._adopt = Verb(6, self._outbox.adopt_many)

@@ -17,6 +17,9 @@ from chappe.store.database import Connection, Database, StoreBroken, StoreUnavai
 
 WEIGHT_MAX = 500  # rows of one round
 WAITING_MAX = 20_000
+# Of verbs that raise the configuration's revision, which is one row: they come first in a round, so that whoever waits
+# for it holds nothing that its holder may want.
+REVISION_RANK = 0
 GATHER_S = 0.003  # how long the first of a round waits for company: fewer, larger commits cost less for everybody
 
 Item = TypeVar("Item")

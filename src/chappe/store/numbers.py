@@ -17,7 +17,7 @@ from chappe.core.centre import Refusal
 from chappe.core.ledger import Entry, rent
 from chappe.core.numbers import Number, months_later
 from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant
-from chappe.store.group_commit import Verb
+from chappe.store.group_commit import REVISION_RANK, Verb
 from chappe.store.money import Ledger
 from chappe.store.schema import account, rented_number
 
@@ -287,12 +287,11 @@ class Numbers:
             ),
             named,
         )
-        # They lock the revision, and so stand before all that locks anything else.
-        self.rent = Verb(0, self._rent_many)
-        self.release = Verb(0, self._release_many)
-        self.forward = Verb(0, self._forward_many)
-        self.renew = Verb(0, self._renew_many)
-        self.restock = Verb(0, self._restock_many, lambda item: len(item.offers))
+        self.rent = Verb(REVISION_RANK, self._rent_many)
+        self.release = Verb(REVISION_RANK, self._release_many)
+        self.forward = Verb(REVISION_RANK, self._forward_many)
+        self.renew = Verb(REVISION_RANK, self._renew_many)
+        self.restock = Verb(4, self._restock_many, lambda item: len(item.offers))
 
     def _rent_many(
         self, transaction: Transaction, rentals: Sequence[Rental], is_repeat: bool
@@ -357,8 +356,7 @@ class Numbers:
         due = rows_of(transaction.rows(self._due, horizon=horizon_ms, count_max=renewal.count_max))
         if not due:
             return Renewed()
-        if any(one.expires_ms <= renewal.now_ms for one in due):
-            self._raise_revision(transaction)
+        self._raise_revision(transaction)
         owner_ids = {one.account_id for one in due}
         spendable = self._ledger.lock(transaction, owner_ids)
         active = {row[0] for row in transaction.rows(self._active, [(owner_id,) for owner_id in owner_ids])}

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Text, bindparam, func, insert, select, update
 from chappe.core.ledger import Move, grant_moves, move_entries
 from chappe.store.configuration import Configuration
 from chappe.store.database import Batch, Database, Prepared, Row, Transaction, constant
-from chappe.store.group_commit import Verb
+from chappe.store.group_commit import REVISION_RANK, Verb
 from chappe.store.money import Ledger
 from chappe.store.schema import account, purchase
 
@@ -167,8 +167,8 @@ class Reselling:
             .offset(bindparam("begin")),
         )
         self._count = Prepared(database, select(func.count()).select_from(purchase).where(*is_of_pair))
-        self.make = Verb(2, self._make_many)
-        self.change = Verb(2, self._change_many)
+        self.make = Verb(REVISION_RANK, self._make_many)
+        self.change = Verb(REVISION_RANK, self._change_many)
         self.buy = Verb(5, self._buy_many)  # with the intake, which locks balances too
         self.undo = Verb(5, self._undo_many)
 
