@@ -41,3 +41,13 @@ def house(url: str) -> Iterator[House]:
         yield built
     finally:
         built.close()
+
+
+@pytest.fixture
+def sqlite_house(tmp_path: Path) -> Iterator[House]:
+    """The same on SQLite alone."""
+    built = House(f"sqlite:///{tmp_path}/chappe.db")
+    try:
+        yield built
+    finally:
+        built.close()

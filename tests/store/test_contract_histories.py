@@ -1,7 +1,5 @@
 """Histories: an account finds its messages by id, name and time, page by page, and nobody else's."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,16 +61,6 @@ def fill(house: House) -> None:
     )
 
 
-@pytest.fixture
-def sqlite_house(tmp_path: Path) -> Iterator[House]:
-    """The same on SQLite alone."""
-    built = House(f"sqlite:///{tmp_path}/chappe.db")
-    try:
-        yield built
-    finally:
-        built.close()
-
-
 # Which minutes are found, newest first, and how many there are in all
 
 LISTINGS: list[tuple[str, dict[str, Any], dict[str, Any], list[int], int]] = [
@@ -123,6 +111,16 @@ def test_a_listing_walks_the_accounts_own_index(sqlite_house: House) -> None:
             plan = " ".join(str(row[-1]) for row in transaction._cursor.fetchall())
         assert "message_account (account_id=? AND id>? AND id<?)" in plan
         assert "SCAN message" not in plan
+
+
+def test_money_paid_in_is_found_by_its_index(sqlite_house: House) -> None:
+    """What was paid in is read through the index of credits, however many messages an account has paid for."""
+    prepared = sqlite_house.store.histories._paid_in
+    with sqlite_house.database.connect() as connection, connection.transaction() as transaction:
+        values = dict.fromkeys(("account", "from", "to"), 1) | prepared.defaults
+        transaction._cursor.execute(f"EXPLAIN QUERY PLAN {prepared.sql}", values)
+        [plan] = [str(row[-1]) for row in transaction._cursor.fetchall()]
+    assert "entry_credits (account_id=? AND made_ms>? AND made_ms<?)" in plan
 
 
 def test_a_submission_is_found_by_its_name(house: House) -> None:

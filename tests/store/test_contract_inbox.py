@@ -231,6 +231,15 @@ def test_joined_segments_are_forgotten(house: House) -> None:
     assert texts(house) == ["a" * TEXT_MAX]
 
 
+def test_old_references_are_found_by_their_age(sqlite_house: House) -> None:
+    """What is forgotten in every round is found through an index, not by reading a week of references."""
+    prepared = sqlite_house.store.inbox._forget_references
+    with sqlite_house.database.connect() as connection, connection.transaction() as transaction:
+        transaction._cursor.execute(f"EXPLAIN QUERY PLAN {prepared.sql}", {"long_ago": 1})
+        [plan] = [str(row[-1]) for row in transaction._cursor.fetchall()]
+    assert "inbound_reference_age (received_ms<?)" in plan
+
+
 def test_too_many_waiting_segments_are_kept_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no more segments may wait, one that comes is kept at once as all there is: not joined, but not lost."""
     monkeypatch.setattr(inbox, "SEGMENTS_WAITING_MAX", 2)

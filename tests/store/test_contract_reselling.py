@@ -204,6 +204,20 @@ def test_a_purchase_is_undone_once(pair: House) -> None:
     assert pair.store.ask(pair.store.figures.audit).findings == ()
 
 
+def test_moved_credit_is_paid_in(pair: House) -> None:
+    """What an account was given counts as paid in, what it gave away or had to give back counts less."""
+    bought(pair, a_purchase(1, 5), a_purchase(2, 7), a_purchase(3, -4))
+    undone(pair, an_undoing(2))
+
+    def paid_in(account_id: int, from_ms: int) -> int:
+        histories = pair.store.histories
+        found = pair.store.ask(lambda transaction: histories.spending(transaction, account_id, from_ms, NOW_MS + 1))
+        return found.paid_in_micros
+
+    assert (paid_in(CHILD, NOW_MS), paid_in(ACCOUNT, NOW_MS)) == (1, FUNDS_MICROS - 1)
+    assert paid_in(CHILD, NOW_MS + 1) == 0
+
+
 def test_what_was_spent_cannot_be_undone(pair: House) -> None:
     """A purchase whose credit is gone stays as it is, and can be undone once the credit is there again."""
     bought(pair, a_purchase(1, 5), a_purchase(2, -3))

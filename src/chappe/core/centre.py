@@ -182,7 +182,7 @@ class InboundMessages(Struct, frozen=True, kw_only=True):
 
 
 class Statistics(Struct, frozen=True, kw_only=True):
-    """What an account sent and paid in a span of time."""
+    """What an account sent and paid in a span of time; credit moved to it is paid in, credit moved away is less so."""
 
     segments_count: int
     spent_micros: int

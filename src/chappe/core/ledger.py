@@ -59,6 +59,9 @@ TRANSFERS: dict[Kind, Transfer] = {
     Kind.TAKE_BACK: Transfer("take_back", Purse.TRANSIT, Purse.AVAILABLE),
 }
 
+# What is paid in, and what moves between accounts.
+CREDITS = (Kind.CREDIT, Kind.GIVE, Kind.TAKE, Kind.GIVE_BACK, Kind.TAKE_BACK)
+
 
 class Entry(Struct, frozen=True, kw_only=True):
     """One movement of money. `source_id` is the message (or the payment) it belongs to."""

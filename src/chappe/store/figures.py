@@ -12,7 +12,6 @@ from sqlalchemy import (
     FromClause,
     and_,
     bindparam,
-    case,
     exists,
     func,
     not_,
@@ -24,7 +23,7 @@ from sqlalchemy import (
 from chappe.core.ledger import TRANSFERS, Kind, Purse
 from chappe.core.model import State
 from chappe.store.database import Database, Prepared, Transaction, constant
-from chappe.store.histories import total
+from chappe.store.histories import flow, total
 from chappe.store.messages import IS_WAITING, STATES
 from chappe.store.schema import balance, callback, carrier_reference, entry, message, parked_receipt, purchase
 from chappe.store.sending import IS_SENDING, NOBODY
@@ -208,15 +207,6 @@ Question = Executable
 
 def count_of(table: FromClause) -> ColumnElement[int]:
     return select(func.count()).select_from(table).scalar_subquery()
-
-
-def flow(purse: Purse) -> ColumnElement[int]:
-    """What entries put into a purse, less what they took from it."""
-    name = constant(purse.value)
-    return total(
-        case((entry.c.credit == name, entry.c.amount_micros), else_=constant(0))
-        - case((entry.c.debit == name, entry.c.amount_micros), else_=constant(0))
-    )
 
 
 def purses() -> Executable:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     cast,
     func,
     not_,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 
 from chappe.core.ids import first_id
-from chappe.core.ledger import TRANSFERS, Kind
+from chappe.core.ledger import CREDITS, TRANSFERS, Purse
 from chappe.core.model import Message, Service, State
 from chappe.store.database import Batch, Database, Prepared, Row, Transaction, constant
 from chappe.store.messages import CHARGED, GIVEN_BACK, MESSAGE_COLUMNS, RECIPIENTS_MAX, SERVICES, message_of
@@ -81,7 +82,7 @@ class Filters(Struct, frozen=True, kw_only=True):
 
 
 class Spending(Struct, frozen=True, kw_only=True):
-    """What was sent and paid in a span of time."""
+    """What was sent and paid in a span of time; credit that was moved away is less paid in."""
 
     segments_count: int
     spent_micros: int
@@ -163,9 +164,9 @@ class Histories:
         )
         self._paid_in = Prepared(
             database,
-            select(total(entry.c.amount_micros)).where(
+            select(flow(Purse.AVAILABLE)).where(
                 entry.c.account_id == bindparam("account"),
-                entry.c.phase == constant(TRANSFERS[Kind.CREDIT].phase),
+                entry.c.phase.in_([constant(TRANSFERS[kind].phase) for kind in CREDITS]),
                 entry.c.made_ms >= bindparam("from"),
                 entry.c.made_ms < bindparam("to"),
             ),
@@ -258,6 +259,15 @@ def page_of(question: Select[Any]) -> Executable:
 def count_of(condition: ColumnElement[bool]) -> Executable:
     some = select(message.c.id).where(condition).limit(constant(TOTAL_MAX)).subquery()
     return select(func.count()).select_from(some)
+
+
+def flow(purse: Purse) -> ColumnElement[int]:
+    """What entries put into a purse, less what they took from it."""
+    name = constant(purse.value)
+    return total(
+        case((entry.c.credit == name, entry.c.amount_micros), else_=constant(0))
+        - case((entry.c.debit == name, entry.c.amount_micros), else_=constant(0))
+    )
 
 
 def total(amount: ColumnElement[int]) -> ColumnElement[int]:

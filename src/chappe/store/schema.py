@@ -206,7 +206,7 @@ entry = Table(
     number("made_ms"),
     **NARROW,
 )
-CREDITS = text("phase = 'credit'")
+CREDITS = text("phase IN ('credit', 'give', 'take', 'give_back', 'take_back')")  # money that is no price of a message
 Index("entry_credits", entry.c.account_id, entry.c.made_ms, sqlite_where=CREDITS, postgresql_where=CREDITS)
 
 # Messages that come in
@@ -232,6 +232,7 @@ inbound_reference = Table(  # what came already: carriers repeat themselves
     number("received_ms"),
     **NARROW,
 )
+Index("inbound_reference_age", inbound_reference.c.received_ms)
 inbound_segment = Table(  # segments that wait for the others of their message
     "inbound_segment",
     metadata,

@@ -167,7 +167,8 @@ def money() -> None:
         number("made_ms"),
         sqlite_with_rowid=False,
     )
-    partial_index("entry_credits", "entry", ["account_id", "made_ms"], where="phase = 'credit'")
+    credits = "phase IN ('credit', 'give', 'take', 'give_back', 'take_back')"
+    partial_index("entry_credits", "entry", ["account_id", "made_ms"], where=credits)
 
 
 def nodes() -> None:

@@ -37,6 +37,7 @@ def inbound() -> None:
         number("received_ms"),
         sqlite_with_rowid=False,
     )
+    op.create_index("inbound_reference_age", "inbound_reference", ["received_ms"])
     op.create_table(
         "inbound_segment",
         number("carrier_id", primary_key=True),
