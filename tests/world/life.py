@@ -191,6 +191,7 @@ class Life:
             feed=self._feed,
             announce=self._callbacks.announce,
             wake=self.fleet.wake,
+            is_blocked=self._blacklist.is_blocked,
         )
 
     @property

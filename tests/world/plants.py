@@ -382,6 +382,10 @@ def block_some_time_later(patch: Patch) -> None:
     patch.setattr(BlockDesk, "_change", change)
 
 
+def send_to_who_said_stop_meanwhile(patch: Patch) -> None:
+    patch.setattr(Dispatcher, "_hindrance", lambda *_: None)
+
+
 # Numbers for rent
 
 
@@ -464,6 +468,7 @@ PLANTS: dict[str, Callable[[Patch], None]] = {
         forget_blocks_at_the_start,
         ignore_stop_words,
         block_some_time_later,
+        send_to_who_said_stop_meanwhile,
         rent_to_two,
         pay_months_twice,
         renew_on_credit,

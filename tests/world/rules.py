@@ -62,6 +62,7 @@ class MessageRow(Struct, frozen=True, array_like=True):
     node_id: int
     wants_callbacks: bool
     is_charged_late: bool  # nothing is reserved for it yet
+    originator: str
     recipient: str
     text: str
 
@@ -140,7 +141,7 @@ class Reader:
     def tables(self) -> Tables:
         messages = self.rows(
             "id, submission_id, account_id, dialect, reference, state, price_micros, due_ms, expires_ms, node_id, "
-            "wants_callbacks, is_charged_late, recipient, text",
+            "wants_callbacks, is_charged_late, originator, recipient, text",
             "message",
         )
         entries = self.rows("source_id, phase, account_id, debit, credit, amount_micros", "entry", "1, 2")

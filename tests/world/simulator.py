@@ -147,6 +147,7 @@ class World:
         self._calendar = Calendar(self)
         self._pieces: dict[asyncio.Task[Kept], tuple[Life, Piece]] = {}
         self._blocks: dict[str, frozenset[tuple[int, str, str]]] = {}  # that a life, by its name, has to know
+        self._blocks_before: dict[str, frozenset[tuple[int, str, str]]] = {}  # the same before its last commit
         self._pardons: set[tuple[int, str]] = set()  # accounts and numbers that somebody may have unblocked
         self._gone: set[tuple[int, str]] = set()  # URLs that answered 410
         self._recalling: set[int] = set()  # accounts that wanted all to be cancelled
@@ -311,6 +312,7 @@ class World:
         if not life.store.waiting_count:
             return ""
         fault = pick(self._choose, COMMITS)
+        self._blocks_before = dict(self._blocks)
         try:
             count = life.commit(fault)
         except Killed:
@@ -445,6 +447,7 @@ class World:
             life.loop.settle()
             if not life.store.waiting_count:
                 return
+            self._blocks_before = dict(self._blocks)
             life.commit()
         raise Violation(f"{life.name} never stops writing")
 
@@ -704,6 +707,9 @@ class World:
             self._violations.append(f"message {message_id} left while it was {row.state} of node {row.node_id}")
         if row.expires_ms <= self.now_ms():
             self._violations.append(f"message {message_id} left after its time")
+        names = {(row.account_id, row.recipient, under) for under in ("", row.originator)}
+        if names & self._blocks_before.get(life.name, frozenset()):
+            self._violations.append(f"message {message_id} left, but {life.name} knew its phone wants none")
         if row.is_charged_late:
             self._violations.append(f"message {message_id} left before it was charged")
         if row.reference:
