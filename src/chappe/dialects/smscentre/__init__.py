@@ -1,9 +1,9 @@
 """SMS Centre: PHP addresses that answer in four formats and three charsets, and a handler that is called back.
 
-Strategy: what is known of the provider stands in `facts`, read in one direction by the north half (`send`, `status`,
-`get`) and in the other by `south`; `fields` reads a request and its charset, `submission` what is to be sent, `formats`
-writes an answer, `times` knows the provider's dates, `callbacks` goes both ways. A message is known by the client's own
-id and the phone (3).
+Strategy: what is known of the provider stands in `facts`, and in `shapes` what its answers look like, read in one
+direction by the north half (`send`, `status`, `get`) and in the other by `south`; `fields` reads a request and its
+charset, `submission` what is to be sent, `formats` writes an answer, `times` knows the provider's dates, `callbacks`
+goes both ways. A message is known by the client's own id and the phone (3).
 
 Figures such as 2.4 are paragraphs of docs/dialects/smscentre.md; "ours" marks what the provider leaves open.
 """

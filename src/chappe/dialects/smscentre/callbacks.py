@@ -28,6 +28,7 @@ from chappe.dialects.base import (
 from chappe.dialects.smscentre import formats
 from chappe.dialects.smscentre.facts import HASHES, TYPES, WINDOWS_1251, Charset, Fate, fate_of, state_of
 from chappe.dialects.smscentre.fields import read_fields, value_of
+from chappe.dialects.smscentre.shapes import OF_INBOUND, OF_STATUS
 from chappe.dialects.smscentre.times import written_time
 
 CONTROLS: dict[str, Callable[[bytes], str]] = {  # in HASHES' order; that crc32 is unsigned and decimal is ours (5.1)
@@ -35,8 +36,6 @@ CONTROLS: dict[str, Callable[[bytes], str]] = {  # in HASHES' order; that crc32 
     "sha1": lambda octets: sha1(octets, usedforsecurity=False).hexdigest(),
     "crc32": lambda octets: str(zlib.crc32(octets)),
 }
-OF_STATUS = ("id", "phone", "status")  # what the control value is made of: 5.1
-OF_INBOUND = ("phone", "mes", "to")
 CODE = re.compile(r"-?[0-9]{1,3}")
 WAITCALL = b"waitcall"  # a confirmed number, not a message: 5
 

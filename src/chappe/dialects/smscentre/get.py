@@ -36,6 +36,7 @@ from chappe.dialects.smscentre.facts import (
     fault_of,
 )
 from chappe.dialects.smscentre.fields import Asked, Command
+from chappe.dialects.smscentre.shapes import LAST_VALUES, MESSAGE_NAMES
 from chappe.dialects.smscentre.status import values_of
 from chappe.dialects.smscentre.submission import correct
 from chappe.dialects.smscentre.times import day_of, read_day, written_time
@@ -46,12 +47,6 @@ OUR_ID = re.compile(r"[0-9]{1,18}")
 COUNT = re.compile(r"[0-9]{1,4}")
 HOURS = re.compile(r"[0-9]{1,3}")
 SMS_FORMATS = ("", "0")  # of get_messages: the others are no SMS
-
-MESSAGE_NAMES = (  # 4.7
-    *("status", "last_date", "last_timestamp", "err", "send_date", "send_timestamp", "phone", "cost", "sender_id"),
-    *("status_name", "message", "mccmnc", "country", "operator", "region", "type", "id", "int_id", "sms_cnt"),
-)
-LAST_VALUES = {"format": 0, "crc": ""}  # what is checked by `crc` is not known: ours
 
 
 def balance(asked: Asked, account: Account) -> Flow[Call, Outcome, HttpResponse]:

@@ -26,23 +26,8 @@ from chappe.dialects.smscentre.facts import (
     fault_of,
 )
 from chappe.dialects.smscentre.fields import Asked
+from chappe.dialects.smscentre.shapes import COSTS, LINES, MEMBERS, PRICE, SEND_AND_BALANCE, SEND_AND_PRICE, XML_MEMBERS
 from chappe.dialects.smscentre.submission import read_submission
-
-SEND, PRICE, SEND_AND_PRICE, SEND_AND_BALANCE = range(4)  # cost: 2.1
-COSTS = {"": SEND, "0": SEND, "1": PRICE, "2": SEND_AND_PRICE, "3": SEND_AND_BALANCE}
-
-MEMBERS = {  # by cost, in the order of the numbers and of JSON: 2.4
-    SEND: ("id", "cnt"),
-    PRICE: ("cost", "cnt"),
-    SEND_AND_PRICE: ("id", "cnt", "cost"),
-    SEND_AND_BALANCE: ("id", "cnt", "cost", "balance"),
-}
-LINES = {
-    SEND: "OK - {cnt} SMS, ID - {id}",
-    PRICE: "{cost} ({cnt} SMS)",
-    SEND_AND_PRICE: "OK - {cnt} SMS, ID - {id}, COST - {cost}",
-    SEND_AND_BALANCE: "OK - {cnt} SMS, ID - {id}, COST - {cost}, BALANCE - {balance}",
-}
 
 
 def send(asked: Asked, account: Account) -> Flow[Call, Outcome, HttpResponse]:
@@ -88,16 +73,15 @@ def accepted(
     elif cost == SEND_AND_BALANCE:
         cost = SEND_AND_PRICE
     phones = [phone_of(ticket, account) for ticket in listed(asked, verdict)]
-    members = {name: values[name] for name in MEMBERS[cost]} | ({"phones": phones} if phones else {})
+    names = (XML_MEMBERS if asked.fmt == formats.XML else MEMBERS)[cost]
+    members = {name: values[name] for name in names} | ({"phones": phones} if phones else {})
     if asked.fmt == formats.JSON:
         return formats.respond(asked.fmt, asked.charset, formats.json_text(members))
     if asked.fmt == formats.XML:
-        if cost == PRICE:  # its children stand the other way round: 2.4
-            members = {"cnt": members.pop("cnt"), **members}
         return formats.respond(asked.fmt, asked.charset, formats.xml_text("result", members))
     first = LINES[cost].format_map(values)
     if asked.fmt == formats.NUMBERS:
-        first = formats.numbers_of(values[name] for name in MEMBERS[cost])
+        first = formats.numbers_of(values[name] for name in names)
     lines = [first, *(formats.numbers_of(phone.values()) for phone in phones)]
     return formats.respond(asked.fmt, asked.charset, "\n".join(lines))
 

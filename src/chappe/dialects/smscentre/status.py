@@ -30,32 +30,14 @@ from chappe.dialects.smscentre.facts import (
     fault_of,
 )
 from chappe.dialects.smscentre.fields import Asked
+from chappe.dialects.smscentre.shapes import DATES, NAMES, NUMBERS, SHORT, SHORT_NUMBERS
 from chappe.dialects.smscentre.submission import correct
 from chappe.dialects.smscentre.times import written_time
 from chappe.sms.numbers import country
 
 Pair = tuple[str, str]  # id and phone
 
-SHORT, FULL, WITH_NETWORK = range(3)  # all: 3.1
 LEVEL = re.compile(r"[0-2]?")
-SHORT_NAMES = ("status", "last_date", "last_timestamp", "err")
-FULL_NAMES = ("send_date", "send_timestamp", "phone", "cost", "sender_id", "status_name", "message", "comment")
-NETWORK_NAMES = ("mccmnc", "country", "operator", "operator_orig", "region")
-LAST_NAMES = ("type", "id", "sms_cnt")
-NAMES = {  # by `all`, in the order of JSON: 3.2
-    SHORT: SHORT_NAMES,
-    FULL: (*SHORT_NAMES, *FULL_NAMES, *LAST_NAMES),
-    WITH_NETWORK: (*SHORT_NAMES, *FULL_NAMES, *NETWORK_NAMES, *LAST_NAMES),
-}
-SHORT_NUMBERS = ("status", "last_timestamp", "err")
-NUMBERS = {  # by `all`, in the order of the numbers; the message stands last, because it may hold commas: 3.2
-    SHORT: SHORT_NUMBERS,
-    FULL: (*SHORT_NUMBERS, "send_timestamp", "phone", "cost", "sender_id", "status_name", "message"),
-    WITH_NETWORK: (
-        *(*SHORT_NUMBERS, "send_timestamp", "phone", "cost"),
-        *("country", "operator", "region", "sender_id", "status_name", "message"),
-    ),
-}
 
 
 def status(asked: Asked, account: Account) -> Flow[Call, Outcome, HttpResponse]:
@@ -142,7 +124,6 @@ def line(fmt: int, account: Account, pair: Pair, report: Report | None, level: i
     return formats.line_of(shown | named)
 
 
-DATES = {"send_timestamp": "send_date"}  # what a line of words tells in place of a number: ours
 MISSING: Mapping[str, object] = {"status": NOT_FOUND, "last_timestamp": 0, "err": 0}
 
 

@@ -16,9 +16,8 @@ from msgspec import Struct
 from chappe.core.centre import Outcome, Refusal, Refused
 from chappe.core.model import Account
 from chappe.dialects.base import HttpRequest, HttpResponse, NorthFlow, json_response, reason_of, text_of
-from chappe.dialects.smsend.facts import FAULTS, RETRY_AFTER_S, Fault
+from chappe.dialects.smsend.facts import FAULTS, PAGE_SIZE_MAX, RETRY_AFTER_S, Fault
 
-PAGE_SIZE_MAX = 1_000  # [P]
 WHOLE_NUMBER = re.compile(r"[0-9]{1,19}")
 
 

@@ -16,6 +16,7 @@ from chappe.dialects.base import Words
 ROOT = "/API/v1.0/REST/"  # 4.1
 BODY_MAX = 4 << 20  # bytes [P]: 10,000 recipients with variables of their own
 RECIPIENTS_MAX = 10_000  # in one call: 4.4
+PAGE_SIZE_MAX = 1_000  # of every list [P]
 RETRY_AFTER_S = 5  # what we ask for when we cannot take more [P]
 
 # What proves who is asking: 4.2
@@ -136,6 +137,7 @@ FURTHER_TYPES = ("EE", "AD")  # foreign, advertising: we sell neither apart, but
 
 # Received messages: 4.13
 
+RECEIVED_NAMES = ("id_message", "id_sim", "phone_sender", "send_date", "message", "keyword")  # [R]
 INBOUND_MAX = 100  # of `newsrsmsmessage` and by id
 FRENCH = "33"  # whose accounts have `mosmshistory`
 STOP = "STOP"
@@ -189,6 +191,7 @@ CONTACT_TYPES = ("SERVICE_PHONE", "MAIN_PHONE", "FAX", "EMAIL", "PEC", "WEB")
 PIN_MARK = "%PIN%"  # 4.3
 PIN_MINUTES = 60
 PIN_MINUTES_MAX = 1_440  # [P]
+TRIES_LEFT = "retriesLeft"  # [P]
 SUBACCOUNT_FIELDS = ("address", "allowtpoavalidation", "cell", "city", "fiscal-code", "pa-code")  # 4.12
 SUBACCOUNT_RESERVED = (
     "id",
@@ -200,6 +203,7 @@ SUBACCOUNT_RESERVED = (
     "credits-sum",
     "result",
 )  # [R]
+TOWARDS, TYPE, AMOUNT = "super-to-sub", "message-type", "amount"  # of credit that is moved [R]
 ACTIVATION_DATE = "%Y%m%d"
 PASSWORD_SIZES = range(8, 17)  # 4.12
 

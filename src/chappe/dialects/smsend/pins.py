@@ -5,7 +5,7 @@ from chappe.core.model import Account, Service
 from chappe.core.phonebook import PinVerdict, RequestPin, VerifyPin
 from chappe.dialects.base import NorthFlow, json_response
 from chappe.dialects.smsend.asking import Asked, number_of, refuse, string_of
-from chappe.dialects.smsend.facts import PIN_MARK, PIN_MINUTES, PIN_MINUTES_MAX, TEXTS_MAX
+from chappe.dialects.smsend.facts import PIN_MARK, PIN_MINUTES, PIN_MINUTES_MAX, TEXTS_MAX, TRIES_LEFT
 from chappe.dialects.smsend.national import international
 from chappe.dialects.smsend.sending import types_of
 
@@ -47,7 +47,7 @@ def verify(asked: Asked) -> NorthFlow:
         return refuse(outcome)
     if outcome.is_right:
         return json_response({"result": "OK", "status": "OK"})
-    return json_response({"result": "OK", "status": "ERROR", "retriesLeft": outcome.tries_left})
+    return json_response({"result": "OK", "status": "ERROR", TRIES_LEFT: outcome.tries_left})
 
 
 def best_service(account: Account) -> Service:

@@ -5,7 +5,7 @@ from chappe.core.model import Account, Inbound
 from chappe.dialects.base import NorthFlow, json_response
 from chappe.dialects.smsend.asking import Asked, number_of, page_of, paged, refuse
 from chappe.dialects.smsend.dates import compact
-from chappe.dialects.smsend.facts import FRENCH, INBOUND_MAX, REPLIES, REPLIES_MAX, STOP
+from chappe.dialects.smsend.facts import FRENCH, INBOUND_MAX, RECEIVED_NAMES, REPLIES, REPLIES_MAX, STOP
 from chappe.dialects.smsend.orders import span_of
 from chappe.dialects.smsend.push import shown
 from chappe.sms.numbers import parse_msisdn
@@ -80,14 +80,15 @@ def kind_of(account: Account, inbound: Inbound) -> str:
 
 def row(account: Account, inbound: Inbound) -> dict[str, str]:
     """4.13 [R]. A SIM is known by its number here; keywords are not shared out, so there is none to name."""
-    return {
-        "id_message": inbound.reference,
-        "id_sim": inbound.recipient,
-        "phone_sender": shown(inbound.originator),
-        "send_date": compact(inbound.received_ms, account.timezone),
-        "message": inbound.text,
-        "keyword": "",
-    }
+    values = (
+        inbound.reference,
+        inbound.recipient,
+        shown(inbound.originator),
+        compact(inbound.received_ms, account.timezone),
+        inbound.text,
+        "",
+    )
+    return dict(zip(RECEIVED_NAMES, values, strict=True))
 
 
 def sims_of(asked: Asked) -> tuple[str, ...]:

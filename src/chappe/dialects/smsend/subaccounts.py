@@ -29,10 +29,13 @@ from chappe.dialects.smsend.asking import EMPTY, Asked, flag_of, id_of, located,
 from chappe.dialects.smsend.dates import compact
 from chappe.dialects.smsend.facts import (
     ACTIVATION_DATE,
+    AMOUNT,
     PASSWORD_SIZES,
     SUBACCOUNT_FIELDS,
     SUBACCOUNT_RESERVED,
+    TOWARDS,
     TRUE_FALSE,
+    TYPE,
 )
 from chappe.dialects.smsend.sending import quantity, types_of
 from chappe.dialects.times import wall_clock
@@ -171,20 +174,20 @@ def create_purchase(asked: Asked) -> NorthFlow:
 
 def buy(asked: Asked) -> Flow[Call, Outcome, Outcome]:
     """`amount` messages of `message-type`; without a type, `amount` is money."""
-    amount_micros = micros_of(str(asked.body.get("amount")))
-    word = string_of(asked.body.get("message-type"))
+    amount_micros = micros_of(str(asked.body.get(AMOUNT)))
+    word = string_of(asked.body.get(TYPE))
     if amount_micros is None or amount_micros <= 0 or word is None:
         return Refused(Refusal.BAD_REQUEST, "amount or message-type")
-    details = {"amount": decimal_of(amount_micros, decimals_max=6)}
+    details = {AMOUNT: decimal_of(amount_micros, decimals_max=6)}
     if word:
         prices = yield FetchPrices(asked.account)
         service = types_of(asked.account).get(word)
         price_micros = prices.by_service.get(service) if isinstance(prices, Prices) and service else None
         if price_micros is None or amount_micros % 1_000_000:
             return Refused(Refusal.BAD_REQUEST, "amount or message-type")
-        details = {"amount": str(amount_micros // 1_000_000), "message-type": word}
+        details = {AMOUNT: str(amount_micros // 1_000_000), TYPE: word}
         amount_micros = amount_micros // 1_000_000 * price_micros
-    is_towards = flag_of(asked.body.get("super-to-sub", True))
+    is_towards = flag_of(asked.body.get(TOWARDS, True))
     outcome = yield MoveCredit(
         account=asked.account,
         subaccount_id=id_of(asked, "id"),
@@ -210,9 +213,9 @@ def list_purchases(asked: Asked) -> NorthFlow:
 def purchase_row(purchase: Purchase, timezone: str) -> dict[str, object]:
     return {
         "id": str(purchase.id),
-        "super-to-sub": purchase.amount_micros > 0,
-        "amount": purchase.details.get("amount", ""),
-        "message-type": purchase.details.get("message-type", ""),
+        TOWARDS: purchase.amount_micros > 0,
+        AMOUNT: purchase.details.get(AMOUNT, ""),
+        TYPE: purchase.details.get(TYPE, ""),
         "money": msgspec.Raw(decimal_of(abs(purchase.amount_micros)).encode()),
         "time": compact(purchase.made_ms, timezone),
         "deleted": purchase.is_undone,
