@@ -19,7 +19,7 @@ WEIGHT_MAX = 500  # rows of one round
 WAITING_MAX = 20_000
 # Of verbs that raise the configuration's revision, which is one row: they come first in a round, so that whoever waits
 # for it holds nothing that its holder may want.
-REVISION_RANK = 0
+REVISION_RANK = -1
 GATHER_S = 0.003  # how long the first of a round waits for company: fewer, larger commits cost less for everybody
 
 Item = TypeVar("Item")

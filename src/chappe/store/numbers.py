@@ -290,7 +290,8 @@ class Numbers:
         self.rent = Verb(REVISION_RANK, self._rent_many)
         self.release = Verb(REVISION_RANK, self._release_many)
         self.forward = Verb(REVISION_RANK, self._forward_many)
-        self.renew = Verb(REVISION_RANK, self._renew_many)
+        # It raises the revision only where something ends, so it comes after those that do in any case.
+        self.renew = Verb(REVISION_RANK + 1, self._renew_many)
         self.restock = Verb(4, self._restock_many, lambda item: len(item.offers))
 
     def _rent_many(
@@ -356,7 +357,8 @@ class Numbers:
         due = rows_of(transaction.rows(self._due, horizon=horizon_ms, count_max=renewal.count_max))
         if not due:
             return Renewed()
-        self._raise_revision(transaction)
+        if any(one.expires_ms <= renewal.now_ms for one in due):
+            self._raise_revision(transaction)
         owner_ids = {one.account_id for one in due}
         spendable = self._ledger.lock(transaction, owner_ids)
         active = {row[0] for row in transaction.rows(self._active, [(owner_id,) for owner_id in owner_ids])}
