@@ -1,6 +1,7 @@
 """The directory: one immutable snapshot of the configuration, replaced as a whole when the revision moves."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import msgspec
@@ -155,6 +156,39 @@ def test_the_holder_follows_the_revision(kind: str, request: pytest.FixtureReque
         store.stop()
 
     asyncio.run(follow())
+
+
+class Watched(Sealer):
+    """A sealer that remembers which threads opened secrets with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def unseal(self, sealed: str) -> str:
+        self.threads.add(threading.get_ident())
+        return super().unseal(sealed)
+
+
+def test_a_snapshot_is_not_built_in_the_loop(tmp_path: Path) -> None:
+    """However many accounts there are, the thread that answers requests does not build the directory of them."""
+    database = Database(f"sqlite:///{tmp_path / 'd.db'}")
+    migrate(database)
+    sealer = Watched()
+
+    async def follow() -> None:
+        store = Store(database)
+        with database.transaction() as transaction:
+            store.configuration.put_account(
+                transaction, name="alice", password_hash="h", token_sealed=sealer.seal("t"), settings="{}"
+            )
+            store.configuration.raise_revision(transaction)
+        assert await DirectoryHolder(sealer).refresh(store)
+        store.stop()
+
+    asyncio.run(follow())
+    assert sealer.threads
+    assert threading.get_ident() not in sealer.threads
 
 
 RENTED = NumberRow(number="447700900003", account_id=1, rental_id=901)

@@ -5,7 +5,6 @@ and then (whoever owns the ticker decides how often) and builds a new snapshot o
 """
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +13,7 @@ from chappe.core.model import Account, Carrier, Route, Secret, Service, Uncertai
 from chappe.core.routing import RoutingTable
 from chappe.gateway.secrets import Sealer
 from chappe.store.configuration import AccountRow, CarrierRow, RouteRow, StoredConfiguration
+from chappe.store.database import Transaction
 from chappe.store.engine import Store
 from chappe.store.numbers import NumberRow
 
@@ -229,9 +229,17 @@ class DirectoryHolder:
         self.current = Directory(StoredConfiguration(), sealer)
 
     async def refresh(self, store: Store) -> bool:
-        """Look once; whether there is a new snapshot. Raises StoreError or SealError, and keeps the one it has."""
-        stored = await store.read(partial(store.configuration.load_newer, than=self.current.revision))
-        if stored is None or stored.revision < self.current.revision:  # somebody else looked meanwhile
+        """Look once; whether there is a new snapshot. Raises StoreError or SealError, and keeps the one it has.
+
+        It is built where it is read, in a thread: ten thousand accounts take a tenth of a second.
+        """
+
+        def look(transaction: Transaction) -> Directory | None:
+            stored = store.configuration.load_newer(transaction, than=self.current.revision)
+            return Directory(stored, self._sealer) if stored is not None else None
+
+        newer = await store.read(look)
+        if newer is None or newer.revision <= self.current.revision:  # somebody else looked meanwhile
             return False
-        self.current = Directory(stored, self._sealer)
+        self.current = newer
         return True
