@@ -53,7 +53,7 @@ from chappe.listeners.server import HttpServer
 from chappe.listeners.tls import make_self_signed, server_context
 from chappe.networks import OPEN, Networks
 from chappe.outbound import Outbound
-from chappe.outbound_mail import Mailer, MailServer
+from chappe.outbound_mail import Mailer, MailServer, post_nowhere
 from chappe.process import FolderUnusable, RandomBits, lock, tune_interpreter
 from chappe.settings import Settings, parse_address
 from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
@@ -278,11 +278,11 @@ class App:
         def submit(account: Account, submission: Submission, dialect: Dialect, message_id: int) -> Awaitable[Verdict]:
             return self._intake.submit_once(account, submission, dialect, message_id)
 
-        ways = {PHONE: phone_way(lambda: self._directory.current, submit, self._dialects[DIALECT_DEFAULT])}
         server = mail_server(self.settings)
-        if server is not None:
-            ways[MAIL] = mail_way(Mailer(server, self._authorities()).post)
-        return ways
+        return {
+            PHONE: phone_way(lambda: self._directory.current, submit, self._dialects[DIALECT_DEFAULT]),
+            MAIL: mail_way(Mailer(server, self._authorities()).post if server is not None else post_nowhere),
+        }
 
     def _wholesaler(self, carrier: Carrier) -> Wholesaler | None:
         """How a carrier lends us numbers, where it is asked to."""

@@ -67,6 +67,11 @@ class Posted(NamedTuple):
     detail: str = ""
 
 
+async def post_nowhere(_letter: Letter) -> Posted:
+    """Where no server is set: another of the gateway's processes may have one, or this one after its next start."""
+    return Posted(NO_WORD, "mail server: none is set")
+
+
 class Mailer:
     """`authorities_pem` holds certificates to trust besides the system's."""
 

@@ -258,6 +258,22 @@ def test_an_account_asks_for_what_came(tmp_path: Path) -> None:
         assert await taken(NUMBER, f"+{NUMBER}") == ["c"]
         assert await taken() == ["a", "b", "c"]
         assert await taken() == []
+        cursors = middle.rows(schema.inbound_cursor)
+        assert await taken("447700900999") == []
+        assert await taken("447700900998", NUMBER) == []
+        assert middle.rows(schema.inbound_cursor) == cursors
+
+    play(tmp_path, script)
+
+
+def test_a_sender_of_two_lines_can_be_mailed(tmp_path: Path) -> None:
+    """A phone's name with a line break in it, which a mail's subject cannot hold, stands on one line."""
+
+    async def script(middle: Middle) -> None:
+        one = an_inbound("Hello", originator="Bob\r\nBcc: x")
+        kept = await middle.result(desk_of(middle).receive(middle.carrier("sim"), one))
+        [row] = middle.rows(schema.inbound)
+        assert (row["id"], row["originator"]) == (kept.id, "Bob Bcc: x")
 
     play(tmp_path, script)
 

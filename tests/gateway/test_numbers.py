@@ -263,7 +263,15 @@ def test_an_account_has_so_many_numbers_and_no_more(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "ways", [{"url": "ftp://a.example"}, {"url": "a.example"}, {"email": "nobody"}, {"email": "a@b\n"}, {"phone": "12"}]
+    "ways",
+    [
+        {"url": "ftp://a.example"},
+        {"url": "a.example"},
+        {"email": "nobody"},
+        {"email": "a@b\n"},
+        {"email": "a,b@c.example"},
+        {"phone": "12"},
+    ],
 )
 def test_messages_go_where_they_can_go(tmp_path: Path, ways: dict[str, str]) -> None:
     """What is no URL, no address or no number is refused and changes nothing; so is a number of somebody else."""

@@ -392,7 +392,7 @@ NUMBER_KEYS = {
 KINDS = ("carrier", "route", "account", "number")
 
 SIMULATED = "simulated"  # the one kind of carrier that nobody logs in to
-OTHER_VERSIONS = ("smpp", "voipcom", "smsend", "smscentre")  # kinds of carriers that other versions know
+OTHER_VERSIONS = ("smpp",)  # kinds of carriers that other versions know
 
 
 class Place(NamedTuple):

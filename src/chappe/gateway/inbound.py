@@ -130,9 +130,13 @@ class InboundDesk:
         return await self._store.read(lambda transaction: self._store.inbox.messages(transaction, question))
 
     async def take(self, call: TakeInbound) -> InboundMessages:
+        """What an account has no number for is not looked for: each set of numbers that is asked for has a row."""
+        numbers = set(map(number_of, call.numbers)) & set(call.account.numbers)
+        if call.numbers and not numbers:
+            return InboundMessages(items=(), total=0)
         taking = Taking(
             account_id=call.account.id,
-            numbers=tuple(sorted(set(map(number_of, call.numbers)))),
+            numbers=tuple(sorted(numbers)),
             count_max=page_of(0, call.count_max)[1],
             last_id=0,
             now_ms=self._clock.now_ms(),
@@ -172,9 +176,9 @@ def is_part(concatenation: Concatenation | None) -> bool:
 
 
 def number_of(written: str) -> str:
-    """Digits alone where a number was meant, however it was written; else as it was, within limits."""
+    """Digits alone where a number was meant, however it was written; else as it was, on one line, within limits."""
     read = parse_originator(written)
-    return read.value if read is not None else storable(written).strip()[:NUMBER_MAX]
+    return read.value if read is not None else " ".join(storable(written).split())[:NUMBER_MAX]
 
 
 # What follows from a message
@@ -183,7 +187,7 @@ def number_of(written: str) -> str:
 class Planner:
     """Decides what follows from a whole message. Asked in the writer's thread, with `ids` of its own.
 
-    A forward that this process has no way for (mail without a server) is planned too: another one may have it.
+    Mail is planned without a mail server too: another process may have one, or this one before the attempts end.
     """
 
     def __init__(

@@ -20,9 +20,8 @@ from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier
 from chappe.core.numbers import ListNumbers, ListOffers, Number, Numbers, RentNumber, ReturnNumber, SetNumber
 from chappe.gateway.front import Answers
-from chappe.gateway.gateway_file import read_url
+from chappe.gateway.gateway_file import read_email, read_url
 from chappe.gateway.number_stock import Wholesaler
-from chappe.gateway.phonebook import EMAIL, EMAIL_MAX
 from chappe.sms.numbers import mask, parse_msisdn
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
@@ -238,11 +237,16 @@ class NumberDesk:
 
 def is_url(url: str) -> bool:
     """Whether messages can be sent there; an empty one is none, which is fine."""
-    try:
-        return read_url(url) == url if url else True
-    except ValueError:
-        return False
+    return is_readable(read_url, url)
 
 
 def is_email(email: str) -> bool:
-    return not email or (len(email) <= EMAIL_MAX and email.isprintable() and EMAIL.fullmatch(email) is not None)
+    """Likewise."""
+    return is_readable(read_email, email)
+
+
+def is_readable(read: Callable[[object], str], written: str) -> bool:
+    try:
+        return not written or read(written) == written
+    except ValueError:
+        return False
