@@ -46,6 +46,15 @@ NASTY = (
     ),
 )
 
+# What stands in place of a whole value: the ends of calendars, of integers and of what is nested.
+VALUE = re.compile(rb'(?<==)[^&\r\n]+|(?<=": )(?:"[^"]*"|[^",\]}]+)|(?<=":)(?:"[^"]*"|[^",\]}]+)')
+ODD_VALUES = (
+    *(b"@-99999999999", b"%2B999999", b"-999999+years", b"00010101000000", b"99991231235959", b'"0001-01-01 00:00"'),
+    *(b"9223372036854775808", b"-9223372036854775809", b"FFFFFFFFFFFFFFFF", b"0" * 30, b"1e308", b"0.1", b"true"),
+    *(b"null", b"[]", b"{}", b'[{"a": [1]}]', b'"\\ud83d"', "٣".encode(), b"*"),
+)
+DEPTHS = range(900, 1_000)  # about as deep as Python follows
+
 METHODS = ("GET", "POST", "PUT", "get", "", "POST\0")
 CONTENT_TYPES = (
     b"application/x-www-form-urlencoded",
@@ -71,6 +80,21 @@ def mutate(chance: random.Random, octets: bytes) -> bytes:
     return octets
 
 
+def swap_value(chance: random.Random, octets: bytes) -> bytes:
+    """One whole value of a form or of JSON becomes an odd one."""
+    values = list(VALUE.finditer(octets))
+    if not values:
+        return octets
+    depth = chance.choice(DEPTHS)
+    odd = chance.choice((*ODD_VALUES, b"[" * depth + b"]" * depth))
+    start, end = chance.choice(values).span()
+    return octets[:start] + odd + octets[end:]
+
+
+def misfortune(chance: random.Random, octets: bytes) -> bytes:
+    return swap_value(chance, octets) if chance.random() < 0.3 else mutate(chance, octets)
+
+
 def mutate_request(chance: random.Random, request: HttpRequest) -> HttpRequest:
     """A misfortune to the query, the body, and now and then the method or the content type."""
     headers = request.headers
@@ -79,8 +103,8 @@ def mutate_request(chance: random.Random, request: HttpRequest) -> HttpRequest:
     return msgspec.structs.replace(
         request,
         method=request.method if chance.random() < 0.9 else chance.choice(METHODS),
-        query=mutate(chance, request.query) if request.query else b"",
-        body=mutate(chance, request.body) if request.body or chance.random() < 0.1 else b"",
+        query=misfortune(chance, request.query) if request.query else b"",
+        body=misfortune(chance, request.body) if request.body or chance.random() < 0.1 else b"",
         headers=headers,
     )
 

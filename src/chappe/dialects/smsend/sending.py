@@ -76,7 +76,7 @@ def send_to_groups(asked: Asked) -> NorthFlow:
 def send_with_variables(asked: Asked) -> NorthFlow:
     """`paramsms`: each recipient is an object with a number and what its text needs (4.5)."""
     people = list_of(asked.body.get("recipients")) or []
-    if not all(isinstance(person, dict) and person.get("recipient") for person in people):
+    if not all(isinstance(person, dict) and is_written(person.get("recipient")) for person in people):
         return refuse(Refused(Refusal.BAD_RECIPIENT))
     recipients = recipients_of(asked.account, [person["recipient"] for person in people])
     return (yield from submit(asked, recipients, people))
@@ -177,9 +177,15 @@ def recipients_of(account: Account, written: list[Any] | None) -> tuple[str, ...
     if len(written or ()) > RECIPIENTS_MAX:
         return Refused(Refusal.TOO_MANY_RECIPIENTS)
     numbers = [string_of(number) for number in written or ()]
-    if None in numbers or not any(numbers):
+    if None in numbers:
         return Refused(Refusal.BAD_RECIPIENT)
-    return tuple(international(number, account.country) for number in numbers if number and number.strip())
+    found = tuple(international(str(number), account.country) for number in filter(is_written, numbers))
+    return found or Refused(Refusal.BAD_RECIPIENT)
+
+
+def is_written(number: object) -> bool:
+    """Whether there is anything to read: each of `people` must have a number, or texts and numbers would not match."""
+    return bool((string_of(number) or "").strip())
 
 
 def read_order_id(written: object) -> str | None:
