@@ -231,6 +231,26 @@ def test_gone_disables_the_url(tmp_path: Path) -> None:
     play(tmp_path, script, world(), ["first"])
 
 
+def test_what_waits_in_a_lane_is_not_made_once_its_url_is_gone(tmp_path: Path) -> None:
+    """A callback that waited behind another is not made where the URL answered 410 meanwhile."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        hanging = middle.customers.hang(ALICE)
+        reference = await sent(middle)
+        await middle.told("first", reference, State.DELIVERED)
+        await sent(middle, "447700900124")
+        hanging[1].set_result(status(410))
+        await middle.settle()
+        await middle.directory.refresh(middle.store)
+        hanging[0].set_result(status(200))
+        await middle.settle()
+        assert words(middle) == ["Sent", "Sent"]
+        assert middle.callback_states() == {"done": 1, "disabled": 2}
+
+    play(tmp_path, script, world(), ["first"])
+
+
 def test_one_messages_callbacks_keep_their_order(tmp_path: Path) -> None:
     """`Delivered` never overtakes a `Sent` that has to be tried again, or a customer would end with the wrong one."""
 

@@ -222,7 +222,7 @@ class CallbackDesk:
             return
         url = self._place_of(due)
         if not url or self._directory().is_disabled(due.account_id, url):
-            self._close(due, CallbackResult(id=due.id, attempt=due.attempt, state="disabled", due_ms=due.due_ms))
+            self._end(due)
             return
         destination = self._destination(url)
         now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
@@ -264,7 +264,9 @@ class CallbackDesk:
             now_ms = self._clock.now_ms()
             try:
                 wait_s = destination.wait_s(due, now_ms, self._clock.monotonic_s())
-                if not wait_s and now_ms < due.due_ms - TIMEOUT_S * 1000:
+                if self._directory().is_disabled(due.account_id, url):  # since it is in hand
+                    self._end(due)
+                elif not wait_s and now_ms < due.due_ms - TIMEOUT_S * 1000:
                     await self._attempt(destination, due, url)
                 else:  # what waited too long comes due in a moment, here or at another node
                     self._put_off(destination, due, wait_s or (due.due_ms - now_ms) / 1000)
@@ -337,6 +339,10 @@ class CallbackDesk:
                 is_tried=False,
             ),
         )
+
+    def _end(self, due: DueCallback) -> None:
+        """There is nowhere to go (any more)."""
+        self._close(due, CallbackResult(id=due.id, attempt=due.attempt, state="disabled", due_ms=due.due_ms))
 
     def _close(self, due: DueCallback, result: CallbackResult) -> None:
         # Where the result cannot be written the row comes due again: at least once is what callbacks promise.
