@@ -338,11 +338,22 @@ def test_a_right_key_waits_like_a_wrong_one() -> None:
     async def test(world: World) -> None:
         session = await world.opened()
         for number in range(FAILURES_FREE + 1):
-            await world.ask(f"guess {number}", name="", proof=Proof.API_KEY)
+            await world.ask(f"guess {number}", proof=Proof.API_KEY)
             await world.ask(f"guess {number}", name=session.user_key, proof=Proof.SESSION)
-        assert await world.ask(API_KEY, name="", proof=Proof.API_KEY) == "delayed"
+        assert await world.ask(API_KEY, proof=Proof.API_KEY) == "delayed"
         assert await world.with_session(session) == "delayed"
         assert await world.with_session(session, ELSEWHERE) == "alice"
+
+    promise(test)
+
+
+def test_a_wrong_key_without_a_name_keeps_nobody_out() -> None:
+    """A key that nobody has waits for itself alone: others behind the same address log in with theirs."""
+
+    async def test(world: World) -> None:
+        answers = [await world.ask("an old key", name="", proof=Proof.API_KEY) for _ in range(FAILURES_FREE + 2)]
+        assert answers[-1] == "delayed"
+        assert await world.ask(API_KEY, name="", proof=Proof.API_KEY) == "alice"
 
     promise(test)
 

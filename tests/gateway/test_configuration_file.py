@@ -138,7 +138,7 @@ MISTAKES = [
     ("127.0.0.1:9000/inbound", "127.0.0.1:25/inbound", 41, "inbound_url cannot be called: forbidden port"),
     ('uncertain = "resend"', 'uncertain = "query"', 14, "kind 'smsfox' does not find a message by our reference"),
     ('currency = "EUR"', 'curency = "EUR"', 32, "curency is no key of an account; did you mean 'currency'?"),
-    ('options = { sender = "hidden4" }', "options = { sender = 4 }", 16, "options must be a text in quotes"),
+    ('options = { sender = "hidden4" }', "options = { sender = 4 }", 16, "options 'sender' must be a text in quotes"),
     ('carriers = ["sim"]', 'carriers = ["simm"]', 26, "there is no carrier 'simm'; did you mean 'sim'?"),
     ('carriers = ["sim"]', 'carriers = ["other"]', 26, "there is no carrier 'other'; add it as a [[carrier]]"),
     ('carriers = ["sim"]', "carriers = []", 26, "route '+44': carriers must name at least one carrier"),

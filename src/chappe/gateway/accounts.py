@@ -204,9 +204,10 @@ class Accounts:
 
 
 def whom(call: Authenticate, network: str) -> Hashable:
-    """Whose failures count together: a password and its digests are guesses at the same thing."""
+    """Whose failures count together: a password and its digests are guesses at the same thing. A key that comes without
+    a name counts alone: it cannot be guessed, and a wrong one must not keep others' right ones out of their network."""
     is_password = call.proof in (Proof.PASSWORD, Proof.DIGEST)
-    return "password" if is_password else call.proof, call.name, network
+    return "password" if is_password else call.proof, call.name or key_digest(call.secret.value), network
 
 
 class Delay(NamedTuple):

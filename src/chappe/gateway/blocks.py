@@ -26,6 +26,7 @@ FOLLOWED_MAX = 20_000  # rows of one look
 NUMBERS_MAX = 10_000  # of one call
 BLOCKS_MAX = 1_000_000  # of one account, by its own calls: whoever answers STOP is blocked in any case
 ANY = ""  # originator
+EVERYWHERE = frozenset({ANY})  # one set for almost all of a million numbers: each of its own takes 200 octets
 
 
 class Blacklist:
@@ -65,7 +66,7 @@ class Blacklist:
         before = numbers.get(row.number, frozenset())
         after = before | {row.originator} if row.is_active else before - {row.originator}
         if after:
-            numbers[row.number] = after
+            numbers[row.number] = EVERYWHERE if after == EVERYWHERE else after
         else:
             numbers.pop(row.number, None)
 

@@ -280,7 +280,10 @@ def read_word(value: object) -> str:
 def read_options(value: object) -> dict[str, str]:
     if not (isinstance(value, dict) and len(value) <= OPTIONS_MAX):
         raise ValueError(f"must be a table of at most {OPTIONS_MAX} texts")
-    return {name: read_text(each) for name, each in value.items()}
+    wrong = next((name for name, each in value.items() if not isinstance(each, str)), None)
+    if wrong is not None:  # not shown: it may be a secret
+        raise ValueError(f"{wrong!r} must be a text in quotes")
+    return dict(value)
 
 
 def list_of(read: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:

@@ -86,7 +86,7 @@ class NumberDesk:
     async def offers(self, call: ListOffers) -> Numbers:
         if call.country and not A_COUNTRY.fullmatch(call.country):
             return Numbers(items=())
-        count_max = min(call.count_max, OFFERS_MAX)
+        count_max = min(max(0, call.count_max), OFFERS_MAX)
         rows = await self._offers(call.country, count_max)
         return Numbers(items=tuple(row.as_number for row in rows))
 
