@@ -6,6 +6,8 @@ An order is known by the id its sender gave it, else by ours in hexadecimal digi
 import re
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from chappe.core.centre import (
     Call,
     Cancel,
@@ -23,7 +25,7 @@ from chappe.core.centre import (
 )
 from chappe.core.model import Account, Report, Service
 from chappe.dialects.base import Flow, NorthFlow, json_response
-from chappe.dialects.smsend.asking import Asked, page_of, paged, refuse
+from chappe.dialects.smsend.asking import Asked, Page, page_of, paged, refuse
 from chappe.dialects.smsend.dates import compact, is_zone, moment_ms
 from chappe.dialects.smsend.facts import (
     HISTORY_STATES,
@@ -112,18 +114,19 @@ def show_statistics(asked: Asked) -> NorthFlow:
 
 def list_orders(asked: Asked) -> NorthFlow:
     """`smshistory` (4.9)."""
-    page, span = page_of(asked), span_of(asked)
-    if isinstance(page, Refused):
-        return refuse(page)
-    if isinstance(span, Refused):
-        return refuse(span)
-    from_ms, to_ms = span
+    part = part_of(asked)
+    if isinstance(part, Refused):
+        return refuse(part)
     listed = yield ListSubmissions(
-        account=asked.account, from_ms=from_ms, to_ms=to_ms, offset=page.offset, count_max=page.size
+        account=asked.account,
+        from_ms=part.from_ms,
+        to_ms=part.to_ms,
+        offset=part.page.offset,
+        count_max=part.page.size,
     )
     if not isinstance(listed, SubmissionReports):
         return refuse(listed)
-    return paged(page, listed.total, "smshistory", [order_row(asked.account, order) for order in listed.items])
+    return paged(part.page, listed.total, "smshistory", [order_row(asked.account, order) for order in listed.items])
 
 
 def order_row(account: Account, order: SubmissionReport) -> dict[str, object]:
@@ -140,25 +143,24 @@ def order_row(account: Account, order: SubmissionReport) -> dict[str, object]:
 
 def list_messages(asked: Asked) -> NorthFlow:
     """`rcptHistory`: what was sent to one recipient (4.9)."""
-    page, span, recipient = page_of(asked), span_of(asked), recipient_of(asked)
-    if isinstance(page, Refused):
-        return refuse(page)
-    if isinstance(span, Refused):
-        return refuse(span)
+    part, recipient = part_of(asked), recipient_of(asked)
+    if isinstance(part, Refused):
+        return refuse(part)
     if isinstance(recipient, Refused):
         return refuse(recipient)
-    from_ms, to_ms = span
     listed = yield ListMessages(
         account=asked.account,
         recipients=(recipient,),
-        from_ms=from_ms,
-        to_ms=to_ms,
-        offset=page.offset,
-        count_max=page.size,
+        from_ms=part.from_ms,
+        to_ms=part.to_ms,
+        offset=part.page.offset,
+        count_max=part.page.size,
     )
     if not isinstance(listed, Reports):
         return refuse(listed)
-    return paged(page, listed.total, "rcpthistory", [message_row(asked.account, report) for report in listed.items])
+    return paged(
+        part.page, listed.total, "rcpthistory", [message_row(asked.account, report) for report in listed.items]
+    )
 
 
 def message_row(account: Account, report: Report) -> dict[str, object]:
@@ -171,8 +173,19 @@ def message_row(account: Account, report: Report) -> dict[str, object]:
     }
 
 
-def span_of(asked: Asked) -> tuple[int, int] | Refused:
-    """`from` (needed) and `to` (now, where it is missing or says so) in the zone of `timezone` (4.3, 4.9)."""
+class Part(Struct, frozen=True):
+    """Which part of a history is asked for: a page of a span of time."""
+
+    page: Page
+    from_ms: int
+    to_ms: int
+
+
+def part_of(asked: Asked) -> Part | Refused:
+    """A page, `from` (needed) and `to` (now, where it is missing or says so) in the zone of `timezone` (4.3, 4.9)."""
+    page = page_of(asked)
+    if isinstance(page, Refused):
+        return page
     timezone = asked.field("timezone") or asked.account.timezone
     if not is_zone(timezone):
         return Refused(Refusal.BAD_REQUEST, "timezone")
@@ -180,7 +193,7 @@ def span_of(asked: Asked) -> tuple[int, int] | Refused:
     to_ms = END_OF_TIME_MS if to.lower() in NOW else moment_ms(to, timezone)
     if from_ms is None or to_ms is None:
         return Refused(Refusal.BAD_REQUEST, "from and to are yyyyMMddHHmmss, and from is needed")
-    return from_ms, to_ms
+    return Part(page, from_ms, to_ms)
 
 
 def recipient_of(asked: Asked) -> str | Refused:

@@ -3,10 +3,10 @@
 from chappe.core.centre import InboundMessages, ListInbound, Refusal, Refused, TakeInbound
 from chappe.core.model import Account, Inbound
 from chappe.dialects.base import NorthFlow, json_response
-from chappe.dialects.smsend.asking import Asked, number_of, page_of, paged, refuse
+from chappe.dialects.smsend.asking import Asked, number_of, paged, refuse
 from chappe.dialects.smsend.dates import compact
 from chappe.dialects.smsend.facts import FRENCH, INBOUND_MAX, RECEIVED_NAMES, REPLIES, REPLIES_MAX, STOP
-from chappe.dialects.smsend.orders import span_of
+from chappe.dialects.smsend.orders import part_of
 from chappe.dialects.smsend.push import shown
 from chappe.sms.numbers import parse_msisdn
 
@@ -24,23 +24,20 @@ def take(asked: Asked) -> NorthFlow:
 
 def list_span(asked: Asked) -> NorthFlow:
     """`srsmshistory`: what came in a span of time."""
-    page, span = page_of(asked), span_of(asked)
-    if isinstance(page, Refused):
-        return refuse(page)
-    if isinstance(span, Refused):
-        return refuse(span)
-    from_ms, to_ms = span
+    part = part_of(asked)
+    if isinstance(part, Refused):
+        return refuse(part)
     listed = yield ListInbound(
         account=asked.account,
         numbers=sims_of(asked),
-        from_ms=from_ms,
-        to_ms=to_ms,
-        offset=page.offset,
-        count_max=page.size,
+        from_ms=part.from_ms,
+        to_ms=part.to_ms,
+        offset=part.page.offset,
+        count_max=part.page.size,
     )
     if not isinstance(listed, InboundMessages):
         return refuse(listed)
-    return paged(page, listed.total, "messages", [row(asked.account, inbound) for inbound in listed.items])
+    return paged(part.page, listed.total, "messages", [row(asked.account, inbound) for inbound in listed.items])
 
 
 def list_after(asked: Asked) -> NorthFlow:
@@ -56,19 +53,18 @@ def list_after(asked: Asked) -> NorthFlow:
 
 def list_replies(asked: Asked) -> NorthFlow:
     """`mosmshistory`: replies by what they ask for, for French accounts alone (4.3)."""
-    kind, page, span = asked.field("type").upper(), page_of(asked), span_of(asked)
+    kind, part = asked.field("type").upper(), part_of(asked)
     if asked.account.country != FRENCH:
         return refuse(Refused(Refusal.UNAUTHORISED))
-    if isinstance(page, Refused):
-        return refuse(page)
-    if isinstance(span, Refused) or kind not in ("", *REPLIES):
-        return refuse(span if isinstance(span, Refused) else Refused(Refusal.BAD_REQUEST, "type"))
-    from_ms, to_ms = span
-    listed = yield ListInbound(account=asked.account, from_ms=from_ms, to_ms=to_ms, count_max=REPLIES_MAX)
+    if isinstance(part, Refused):
+        return refuse(part)
+    if kind not in ("", *REPLIES):
+        return refuse(Refused(Refusal.BAD_REQUEST, "type"))
+    listed = yield ListInbound(account=asked.account, from_ms=part.from_ms, to_ms=part.to_ms, count_max=REPLIES_MAX)
     if not isinstance(listed, InboundMessages):
         return refuse(listed)
     rows = [row(asked.account, one) for one in listed.items if kind in ("", kind_of(asked.account, one))]
-    return paged(page, len(rows), "messages", rows[page.offset : page.offset + page.size])
+    return paged(part.page, len(rows), "messages", rows[part.page.offset : part.page.offset + part.page.size])
 
 
 def kind_of(account: Account, inbound: Inbound) -> str:
