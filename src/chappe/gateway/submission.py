@@ -193,8 +193,7 @@ def prepare(
     """The messages a submission becomes, numbered from `first_id`; or why it becomes none. Whole or not at all, unless
     it takes part: then only what is wrong with all recipients refuses it."""
     numbers = [parse_msisdn(written.removeprefix("+"), strict=True) for written in submission.recipients]
-    takes_part = submission.takes_part
-    if not numbers or (None in numbers and not takes_part):
+    if not numbers or (None in numbers and not submission.takes_part):
         return Refused(Refusal.BAD_RECIPIENT)
     if len(numbers) > min(account.recipients_max, dialect.north.recipients_max):
         return Refused(Refusal.TOO_MANY_RECIPIENTS)
@@ -204,16 +203,13 @@ def prepare(
     if submission.texts and len(submission.texts) != len(numbers):
         return Refused(Refusal.BAD_REQUEST)
     bodies = bodies_of(submission)
-    if not takes_part:
+    if not submission.takes_part:
         for body in bodies:
             if body.__class__ is Refusal:
                 return Refused(body)
-    start_ms = max(now_ms, submission.scheduled_ms or 0)
-    last_ms = start_ms + submission.spread_s * 1000
-    if last_ms > now_ms + SCHEDULE_AHEAD_MAX_S * 1000 or not is_possible(submission):
+    if not is_possible(submission, now_ms):
         return Refused(Refusal.BAD_REQUEST)
-    reference = storable(submission.reference)
-    validity_ms = min(submission.validity_s or VALIDITY_DEFAULT_S, VALIDITY_MAX_S) * 1000
+    whole = message_of(account, submission, dialect, originator, first_id, now_ms)
     messages: list[Message] = []
     refusals: dict[int, Refusal] = {}
     for index, (number, body) in enumerate(zip(numbers, bodies, strict=True)):
@@ -221,45 +217,78 @@ def prepare(
         if isinstance(way, Refusal) or isinstance(body, Refusal):
             refusal = way if isinstance(way, Refusal) else body
             assert isinstance(refusal, Refusal)
-            if not takes_part:
+            if not submission.takes_part:
                 return Refused(refusal)
             refusals[index] = refusal
             continue
         assert number is not None
         text, segments = body
-        due_ms = start_ms
-        if submission.spread_s:
-            due_ms += 1000 * spread_delay_s(index, len(numbers), submission.spread_s, submission.portion_s)
-        is_late = due_ms > now_ms
-        state = State.DELIVERED if account.is_virtual else State.SCHEDULED if is_late else State.QUEUED
-        messages.append(
-            Message(
-                id=first_id + len(messages),
-                submission_id=first_id,
-                account_id=account.id,
-                dialect=dialect.name,
-                reference=reference,
-                originator=originator,
-                recipient=number,
-                text=text,
-                segments=segments,
-                price_micros=way.price_micros * segments,
-                service=submission.service,
-                priority=submission.priority,
-                carrier_id=way.carrier_ids[0],
-                backups=way.carrier_ids[1:],
-                state=state,
-                attempt=0,
-                failures=0,
-                due_ms=due_ms,
-                expires_ms=due_ms + validity_ms,
-                wants_callbacks=submission.wants_callbacks,
-                coding=submission.coding,
-                is_charged_late=submission.is_charged_late and state is State.SCHEDULED,
-                receipt_url=submission.receipt_url,
-            )
+        one = replace(
+            whole,
+            id=first_id + len(messages),
+            recipient=number,
+            text=text,
+            segments=segments,
+            price_micros=way.price_micros * segments,
+            carrier_id=way.carrier_ids[0],
+            backups=way.carrier_ids[1:],
         )
+        messages.append(delayed(one, account, submission, index, now_ms) if submission.spread_s else one)
     return Draft(tuple(messages), refusals) if messages else Refused(refusals[0])
+
+
+def message_of(
+    account: Account, submission: Submission, dialect: Dialect, originator: str, first_id: int, now_ms: int
+) -> Message:
+    """What the messages of a submission have in common: all but to whom, what, and which way."""
+    due_ms = max(now_ms, submission.scheduled_ms or 0)
+    state = state_of(account, due_ms, now_ms)
+    return Message(
+        id=first_id,
+        submission_id=first_id,
+        account_id=account.id,
+        dialect=dialect.name,
+        reference=storable(submission.reference),
+        originator=originator,
+        recipient="",
+        text="",
+        segments=0,
+        price_micros=0,
+        service=submission.service,
+        priority=submission.priority,
+        carrier_id=0,
+        backups=(),
+        state=state,
+        attempt=0,
+        failures=0,
+        due_ms=due_ms,
+        expires_ms=due_ms + min(submission.validity_s or VALIDITY_DEFAULT_S, VALIDITY_MAX_S) * 1000,
+        wants_callbacks=submission.wants_callbacks,
+        coding=submission.coding,
+        is_charged_late=submission.is_charged_late and state is State.SCHEDULED,
+        receipt_url=submission.receipt_url,
+    )
+
+
+def state_of(account: Account, due_ms: int, now_ms: int) -> State:
+    """Where a message begins."""
+    if account.is_virtual:
+        return State.DELIVERED
+    return State.SCHEDULED if due_ms > now_ms else State.QUEUED
+
+
+def delayed(one: Message, account: Account, submission: Submission, index: int, now_ms: int) -> Message:
+    """The message to the recipient at this place, of a submission that is spread over time."""
+    count = len(submission.recipients)
+    delay_ms = 1000 * spread_delay_s(index, count, submission.spread_s, submission.portion_s)
+    state = state_of(account, one.due_ms + delay_ms, now_ms)
+    return replace(
+        one,
+        state=state,
+        due_ms=one.due_ms + delay_ms,
+        expires_ms=one.expires_ms + delay_ms,
+        is_charged_late=submission.is_charged_late and state is State.SCHEDULED,
+    )
 
 
 Body = tuple[str, int]  # a text as it is kept, and its segments
@@ -292,10 +321,12 @@ def binary_body_of(digits: str) -> Body | Refusal:
     return Refusal.TEXT_TOO_LONG if segments > SEGMENTS_MAX else (digits, segments)
 
 
-def is_possible(submission: Submission) -> bool:
+def is_possible(submission: Submission, now_ms: int) -> bool:
     """Whether what only some submissions ask for can be done."""
+    last_ms = max(now_ms, submission.scheduled_ms or 0) + submission.spread_s * 1000
     return (
-        (not submission.spread_s or (submission.spread_s > 0 and submission.portion_s > 0))
+        last_ms <= now_ms + SCHEDULE_AHEAD_MAX_S * 1000
+        and (not submission.spread_s or (submission.spread_s > 0 and submission.portion_s > 0))
         and (not submission.is_findable or len(submission.reference) <= NAME_MAX)
         and (not submission.receipt_url or is_web_url(submission.receipt_url))
     )
