@@ -28,7 +28,7 @@ from chappe.gateway.accounts import Accounts
 from chappe.gateway.aliases import AliasDesk
 from chappe.gateway.blocks import Blacklist, BlockDesk
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk, Way
-from chappe.gateway.directory import DirectoryHolder
+from chappe.gateway.directory import Directory, DirectoryHolder
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
@@ -107,7 +107,8 @@ class App:
         """Start everything; returns when requests are accepted. Raises StartError."""
         try:
             self._start_store()
-            self._build()
+            self._build_south()
+            self._build_listener(self._build_desks())
             await self._follow()
             await self._blacklist.follow()
             self._start_rounds()
@@ -141,18 +142,24 @@ class App:
         self._sealer = Sealer.open(settings.secret_key, data if self._database.is_sqlite else None)
         self._store.start()
 
-    def _build(self) -> None:
+    def _known(self) -> Directory:
+        """What is configured at this moment."""
+        return self._directory.current
+
+    def _build_south(self) -> None:
+        """What leads to carriers and to our customers' own doors, and what comes back from there."""
         store, clock, feed = self._store, self._clock, self.feed
         self._outbound = Outbound(self._networks(), authorities_pem=self._authorities())
         self._closing.push_async_callback(self._outbound.close)
         self._directory = DirectoryHolder(self._sealer)
+        writers_ids = IdMaker(self._random_bits)  # apart from ours: the writer's thread makes them
         self._callbacks = CallbackDesk(
             store=store,
-            directory=lambda: self._directory.current,
+            directory=self._known,
             dialects=self._dialects,
             send=self._send,
             clock=clock,
-            ids=IdMaker(self._random_bits),  # its own: it makes them in the writer's thread
+            ids=writers_ids,
             feed=feed,
             ways=self._ways(),
         )
@@ -168,32 +175,32 @@ class App:
             announce=self._callbacks.announce,
             follow=self._blacklist.follow,
         )
-        store.inbox.plan = Planner(
-            directory=lambda: self._directory.current,
-            dialects=self._dialects,
-            clock=clock,
-            ids=IdMaker(self._random_bits),  # likewise
-        ).plan
+        planner = Planner(directory=self._known, dialects=self._dialects, clock=clock, ids=writers_ids)
+        store.inbox.plan = planner.plan
         self._fleet = Fleet(self._make_dispatcher)
         self._closing.push_async_callback(self._fleet.stop, self._share(SHARE_DISPATCH))
+
+    def _build_desks(self) -> Front:
+        """What answers applications."""
+        store, clock = self._store, self._clock
         self._intake = intake = Intake(
             store=store,
-            directory=lambda: self._directory.current,
+            directory=self._known,
             clock=clock,
             ids=self._ids,
             wake=self._fleet.wake,
-            feed=feed,
+            feed=self.feed,
             is_blocked=self._blacklist.is_blocked,
         )
-        self._sessions = SessionDesk(store, lambda: self._directory.current, self._sealer, clock)
-        accounts = Accounts(lambda: self._directory.current, clock, self._sessions)
+        self._sessions = SessionDesk(store, self._known, self._sealer, clock)
+        accounts = Accounts(self._known, clock, self._sessions)
         self._closing.callback(accounts.close)
         self._closing.push_async_callback(self._write_sessions)
         passwords = PasswordDesk(store, self._sealer, self._follow)
         self._closing.callback(passwords.close)
         reselling = ResellingDesk(
             store=store,
-            directory=lambda: self._directory.current,
+            directory=self._known,
             follow=self._follow,
             passwords=passwords,
             clock=clock,
@@ -202,20 +209,20 @@ class App:
         self._pins = PinDesk(store=store, submit=intake.submit, sealer=self._sealer, clock=clock, ids=self._ids)
         self._numbers = NumberDesk(
             store=store,
-            directory=lambda: self._directory.current,
+            directory=self._known,
             wholesaler=self._wholesaler,
             follow=self._follow,
             clock=clock,
             ids=self._ids,
         )
-        self._stock = NumberStock(store, lambda: self._directory.current, self._wholesaler)
-        front = Front(
+        self._stock = NumberStock(store, self._known, self._wholesaler)
+        return Front(
             accounts.answers,
             self._sessions.answers,
             passwords.answers,
             reselling.answers,
             intake.answers,
-            QueryDesk(store, clock, lambda: self._directory.current).answers,
+            QueryDesk(store, clock, self._known).answers,
             PhonebookDesk(store, clock, self._ids).answers,
             AliasDesk(store, clock, self._ids).answers,
             self._pins.answers,
@@ -223,7 +230,9 @@ class App:
             self._inbox.answers,
             BlockDesk(store, clock, self._blacklist).answers,
         )
-        metrics = Metrics(store, feed, lambda: self._fleet.dispatchers, self._callbacks)
+
+    def _build_listener(self, front: Front) -> None:
+        metrics = Metrics(self._store, self.feed, lambda: self._fleet.dispatchers, self._callbacks)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/healthz": health_page(self._is_well),
             "/metrics": metrics_page(metrics.samples),
@@ -231,7 +240,7 @@ class App:
         if self._is_demo:
             pages[DEMO_RECEIPT_PATH] = take_receipt
         door = CarrierDoor(
-            directory=lambda: self._directory.current,
+            directory=self._known,
             dialects=self._dialects,
             receipts=self._receipts,
             inbox=self._inbox,
@@ -280,7 +289,7 @@ class App:
 
         server = mail_server(self.settings)
         return {
-            PHONE: phone_way(lambda: self._directory.current, submit, self._dialects[DIALECT_DEFAULT]),
+            PHONE: phone_way(self._known, submit, self._dialects[DIALECT_DEFAULT]),
             MAIL: mail_way(Mailer(server, self._authorities()).post if server is not None else post_nowhere),
         }
 
