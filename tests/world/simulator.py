@@ -699,7 +699,8 @@ class World:
 
     def _check_leaving(self, life: Life, message_id: int) -> None:
         """What must be true in the very moment in which a message leaves."""
-        row = self._reader.tables().messages.get(message_id)
+        tables = self._reader.tables()
+        row = tables.messages.get(message_id)
         if row is None:
             self._violations.append(f"message {message_id} left although nobody kept it")
             return
@@ -708,7 +709,7 @@ class World:
         if row.expires_ms <= self.now_ms():
             self._violations.append(f"message {message_id} left after its time")
         names = {(row.account_id, row.recipient, under) for under in ("", row.originator)}
-        if names & self._blocks_before.get(life.name, frozenset()):
+        if names & tables.blocks & self._blocks_before.get(life.name, frozenset()):
             self._violations.append(f"message {message_id} left, but {life.name} knew its phone wants none")
         if row.is_charged_late:
             self._violations.append(f"message {message_id} left before it was charged")
