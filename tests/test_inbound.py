@@ -21,11 +21,11 @@ from chappe.store.database import Database
 from whole import Call, Sink, all_are, apply, ask, audit, eventually, get, post, rows, run, serving, settings_in
 
 PRICE = 10_000
+NOWHERE = "http://127.0.0.1:8099"
 PHONE, NUMBER, OTHER_NUMBER, FORWARD = "447700900123", "447700900001", "447700900002", "447700900777"
 
 
-def world(more: str = "", *, numbers: str = f'"{NUMBER}"', balance: str = "10.00", url: str = "") -> str:
-    upstream = f'url = "{url}"' if url else ""
+def world(more: str = "", *, numbers: str = f'"{NUMBER}"', balance: str = "10.00", url: str = NOWHERE) -> str:
     return f"""
 [[carrier]]
 name = "sim"
@@ -36,7 +36,7 @@ name = "up"
 kind = "proovl"
 login = "us"
 password = "their token"
-{upstream}
+url = "{url}"
 
 [[route]]
 prefix = ""

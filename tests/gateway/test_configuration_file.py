@@ -126,6 +126,7 @@ MISTAKES = [
     ('kind = "smsfox"', 'kind = "smpp"', 8, "kind 'smpp' is not in this version; there are proovl, simulated, smsfox"),
     ('kind = "smsfox"', 'kind = "smsfx"', 8, "kind 'smsfx' is no kind of carrier; did you mean 'smsfox'?"),
     ('kind = "smsfox"', "", 6, "carrier 'fox': kind is missing"),
+    ('url = "https://sms.example/en/api/?key=hidden2"', "", 6, "url is missing: a carrier of kind 'smsfox' needs it"),
     ('login = "me"', "", 6, "login is missing: a carrier of kind 'smsfox' needs it"),
     ('password = "hidden3"', "", 6, "password is missing"),
     ('password = "hidden5"', "password = 12345", 31, "password must be a text of 1 to 256 characters in quotes"),

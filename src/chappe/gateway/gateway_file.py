@@ -394,7 +394,7 @@ NUMBER_KEYS = {
 }
 KINDS = ("carrier", "route", "account", "number")
 
-SIMULATED = "simulated"  # the one kind of carrier that nobody logs in to
+SIMULATED = "simulated"  # the one kind of carrier that is nowhere and that nobody logs in to
 OTHER_VERSIONS = ("smpp",)  # kinds of carriers that other versions know
 
 
@@ -474,7 +474,7 @@ class Reading:
             words = f"'query' cannot be: kind {kind!r} does not find a message by our reference; write one of {others}"
             self._complain_of(place, "uncertain", words)
             return None
-        missing = [key for key in ("login", "password") if kind != SIMULATED and not values.get(key)]
+        missing = [key for key in ("url", "login", "password") if kind != SIMULATED and not values.get(key)]
         for key in missing:
             self._complain_of(place, key, f"is missing: a carrier of kind {kind!r} needs it")
         if missing:
