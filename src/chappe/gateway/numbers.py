@@ -19,8 +19,8 @@ from chappe.core.centre import Done, Refusal, Refused
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier
 from chappe.core.numbers import ListNumbers, ListOffers, Number, Numbers, RentNumber, ReturnNumber, SetNumber
+from chappe.gateway.file_values import read_email, read_url
 from chappe.gateway.front import Answers
-from chappe.gateway.gateway_file import read_email, read_url
 from chappe.gateway.number_stock import Wholesaler
 from chappe.sms.numbers import mask, parse_msisdn
 from chappe.store.database import StoreError

@@ -30,8 +30,8 @@ from chappe.core.reselling import (
     UndoPurchase,
 )
 from chappe.gateway.directory import AccountSettings, Directory
+from chappe.gateway.file_values import read_name
 from chappe.gateway.front import Answers
-from chappe.gateway.gateway_file import read_name
 from chappe.gateway.passwords import Kept, PasswordDesk
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
