@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +117,26 @@ class Batch:
 
 
 class Prepared:
-    """A statement in the database's own words, with the batch it reads, if any."""
+    """A statement in the database's own words, with the batch it reads, if any.
+
+    It is put into words when it is first used: of all the statements there are, a short life uses few.
+    """
 
     def __init__(self, database: "Database", statement: Executable, batch: Batch | None = None) -> None:
-        compiled = statement.compile(dialect=database.dialect)  # type: ignore[attr-defined]
-        self.sql = str(compiled)
-        self.defaults = {name: value for name, value in compiled.params.items() if value is not None}
+        self._compile = partial(statement.compile, dialect=database.dialect)  # type: ignore[attr-defined]
         self.batch = batch
+
+    @cached_property
+    def sql(self) -> str:
+        return str(self._compiled)
+
+    @cached_property
+    def defaults(self) -> dict[str, object]:
+        return {name: value for name, value in self._compiled.params.items() if value is not None}
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return self._compile()
 
 
 class Transaction:

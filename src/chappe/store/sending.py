@@ -294,8 +294,9 @@ class Outbox:
     def record_many(self, transaction: Transaction, results: Sequence[Sending], is_repeat: bool) -> list[Recorded]:
         """Write verdicts: state, reference and money together, then receipts that came before them."""
         firsts = {(one.message.id, one.message.attempt): one for one in reversed(results)}
-        made = transaction.rows(self._move, [self._row_of(one) for one in firsts.values()])
-        done = [firsts[attempt] for attempt in made]
+        made = set(transaction.rows(self._move, [self._row_of(one) for one in firsts.values()]))
+        # In the order asked, which RETURNING does not keep: of two that give one reference, the later has it.
+        done = [one for attempt, one in reversed(firsts.items()) if attempt in made]
         if not done:
             return [Recorded(is_made=False) for _ in results]
         now_ms = done[0].now_ms
