@@ -25,10 +25,11 @@ from chappe.core.centre import (
     Statistics,
     SubmissionReports,
 )
+from chappe.core.ids import read_id
 from chappe.core.model import Account, Coding, Report, Route, Service, State
 from chappe.core.routing import RoutingTable
 from chappe.gateway import queries
-from chappe.gateway.queries import GUESSES_FREE, message_id_of, prices_of
+from chappe.gateway.queries import GUESSES_FREE, prices_of
 from chappe.store import schema
 from chappe.store.database import StoreUnavailable
 from gateway.middle import YES, Middle, play
@@ -163,7 +164,7 @@ def test_only_a_submissions_own_id_is_one(tmp_path: Path) -> None:
 )
 def test_what_is_an_id(reference: str, message_id: int | None) -> None:
     """An id is up to nineteen plain digits within 63 bits; all else names no message."""
-    assert message_id_of(reference) == message_id
+    assert read_id(reference) == message_id
 
 
 def test_guessing_is_slowed_down(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ EPOCH_MS = 1_704_067_200_000  # 2024-01-01T00:00:00Z
 RANDOM_BITS = 21
 
 ID_MAX = (1 << 63) - 1
+DIGITS_MAX = len(str(ID_MAX))
 
 
 def made_ms(made_id: int) -> int:
@@ -20,6 +21,12 @@ def made_ms(made_id: int) -> int:
 def first_id(instant_ms: int) -> int:
     """The smallest id that may be made at an instant: a span of time is a span of ids."""
     return max(0, min(ID_MAX, (instant_ms - EPOCH_MS) << RANDOM_BITS))
+
+
+def read_id(text: str) -> int | None:
+    """The id that is written in decimal digits; None for what is none."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX
+    return int(text) if is_number and int(text) <= ID_MAX else None
 
 
 class IdMaker:

@@ -11,7 +11,7 @@ import msgspec
 
 from chappe.clock import Clock
 from chappe.core.centre import Created, Done, Refusal, Refused
-from chappe.core.ids import IdMaker
+from chappe.core.ids import ID_MAX, IdMaker
 from chappe.core.phonebook import (
     Contact,
     Contacts,
@@ -226,7 +226,7 @@ def is_email(text: str) -> bool:
 
 def are_ids(*written: int) -> bool:
     """Whether these may be ids of ours: applications may write any number."""
-    return all(0 < one < 1 << 63 for one in written)
+    return all(0 < one <= ID_MAX for one in written)
 
 
 def done(outcome: Created | Refused) -> Done | Refused:

@@ -32,7 +32,7 @@ from chappe.core.centre import (
     SubmissionReport,
     SubmissionReports,
 )
-from chappe.core.ids import made_ms
+from chappe.core.ids import made_ms, read_id
 from chappe.core.model import Account, Message, Report, Service
 from chappe.core.routing import RoutingTable
 from chappe.gateway.accounts import Delays, network_of
@@ -43,7 +43,6 @@ from chappe.store.engine import Store
 from chappe.store.histories import Filters, Past, PastSubmission, Span
 from chappe.store.messages import Cancellation, Recall
 
-ID_DIGITS_MAX = 19
 GUESSES_FREE = 100  # ids that an application may have wrong in a quarter of an hour; a guesser needs millions
 RECALL_MAX = 5_000  # messages that one commit takes back
 RECALLS_MAX = 200  # a million in all
@@ -107,7 +106,7 @@ class QueryDesk:
         return found
 
     async def _look_up(self, query: Query) -> Report | Refused:
-        submission_id = message_id_of(query.reference)
+        submission_id = read_id(query.reference)
         if submission_id is None:
             return NOT_FOUND
         parts = await self._store.read(
@@ -130,7 +129,7 @@ class QueryDesk:
         def look(transaction: Transaction) -> Found | None:
             submission_id = histories.submission_named(transaction, account_id, reference)
             if submission_id is None:
-                message_id = message_id_of(reference)
+                message_id = read_id(reference)
                 one = histories.one(transaction, account_id, message_id) if message_id is not None else None
                 if one is None:
                     return None
@@ -205,11 +204,6 @@ class QueryDesk:
             spent_micros=spending.spent_micros,
             paid_in_micros=spending.paid_in_micros,
         )
-
-
-def message_id_of(reference: str) -> int | None:
-    is_id = reference.isascii() and reference.isdigit() and len(reference) <= ID_DIGITS_MAX
-    return int(reference) if is_id and int(reference) < 1 << 63 else None
 
 
 def may_see(query: Query, message: Message) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from chappe.clock import Clock
 from chappe.core.centre import Created, Done, Outcome, Refusal, Refused
-from chappe.core.ids import IdMaker
+from chappe.core.ids import ID_MAX, IdMaker
 from chappe.core.ledger import AMOUNT_MAX_MICROS
 from chappe.core.model import Account
 from chappe.core.reselling import (
@@ -33,6 +33,7 @@ from chappe.gateway.directory import AccountSettings, Directory
 from chappe.gateway.file_values import read_name
 from chappe.gateway.front import Answers
 from chappe.gateway.passwords import Kept, PasswordDesk
+from chappe.gateway.phonebook import are_ids
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
 from chappe.store.reselling import ChangedSubaccount, NewSubaccount, PurchaseRow, Undoing, Undone
@@ -42,7 +43,6 @@ PAGE_MAX = 1_000
 DETAILS_MAX = 100
 DETAIL_NAME_MAX = 64  # characters
 DETAIL_MAX = 1_000
-ID_LIMIT = 1 << 63  # what is beyond fits no column
 
 NO_SUBACCOUNT = Refused(Refusal.NOT_FOUND)
 NAME_TAKEN = Refused(Refusal.FORBIDDEN, "the name is taken")
@@ -224,7 +224,7 @@ class ResellingDesk:
     async def undo(self, call: UndoPurchase) -> Outcome:
         """Done once; `too_late` after that, `no_funds` where the credit was spent meanwhile."""
         await self._follow()
-        if self._child(call.account, call.subaccount_id) is None or not 0 < call.purchase_id < ID_LIMIT:
+        if self._child(call.account, call.subaccount_id) is None or not are_ids(call.purchase_id):
             return Refused(Refusal.NOT_FOUND)
         undoing = Undoing(
             account_id=call.account.id,
@@ -236,7 +236,7 @@ class ResellingDesk:
 
 
 def offset_of(offset: int) -> int:
-    return min(max(0, offset), ID_LIMIT - 1)
+    return min(max(0, offset), ID_MAX)
 
 
 def count_of(count_max: int) -> int:

@@ -145,7 +145,13 @@ class Store:
             return question(transaction)
 
     def of_submission(self, submission_id: int, count_max: int) -> Callable[[Transaction], list[Message]]:
-        return lambda transaction: self._messages.of_submission(transaction, submission_id, count_max)
+        """The first messages of a submission, whoever's; the price of one that was given back is 0."""
+
+        def look(transaction: Transaction) -> list[Message]:
+            past = self.histories.of_submission(transaction, 0, submission_id)
+            return [one.message for one in past[:count_max]]
+
+        return look
 
     def _expire_many(
         self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool

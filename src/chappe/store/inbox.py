@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from chappe.core.centre import InboundMessages
-from chappe.core.ids import first_id
+from chappe.core.ids import ID_MAX, first_id
 from chappe.core.model import Inbound
 from chappe.store.blocks import BlockChange, BlockList
 from chappe.store.callbacks import CallbackDraft, Callbacks, DueCallback
@@ -421,7 +421,7 @@ class Inbox:
             which = {
                 "account": one.account_id,
                 "after": min(last_id, one.last_id) if is_repeat else last_id,
-                "before": first_id(one.now_ms + 1 - self._settled_ms) if self._settled_ms else (1 << 63) - 1,
+                "before": first_id(one.now_ms + 1 - self._settled_ms) if self._settled_ms else ID_MAX,
                 "any_recipient": int(not one.numbers),
             }
             rows = transaction.rows(self._news, named, **which, count_max=one.count_max)

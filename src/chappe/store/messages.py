@@ -186,17 +186,6 @@ class Messages:
             select(message.c.id, message.c.account_id, message.c.recipient).where(message.c.id.in_(select(ids.c.id))),
             ids,
         )
-        self._of_submission = Prepared(
-            database,
-            select(*(CHARGED if column is message.c.price_micros else column for column in MESSAGE_COLUMNS))
-            .where(
-                message.c.id >= bindparam("submission"),
-                message.c.submission_id == bindparam("submission"),
-                message.c.id < bindparam("submission") + bindparam("span", type_=BigInteger),
-            )
-            .order_by(message.c.id)
-            .limit(bindparam("count_max", type_=BigInteger)),
-        )
         names = Batch(database, account_id=BigInteger, name=Text, submission_id=BigInteger)
         self._name = Prepared(
             database, insert(named_submission).from_select([each.name for each in names.c], select(names.table)), names
@@ -308,11 +297,6 @@ class Messages:
                 raise StoreError("a message id is taken")
             kept.add(message_id)
         return frozenset(kept)
-
-    def of_submission(self, transaction: Transaction, submission_id: int, count_max: int) -> list[Message]:
-        """The messages of a submission, the first `count_max` of them; the price of one that was given back is 0."""
-        rows = transaction.rows(self._of_submission, submission=submission_id, span=count_max, count_max=count_max)
-        return [message_of(row) for row in rows]
 
     def cancel_many(
         self, transaction: Transaction, cancellations: Sequence[Cancellation], is_repeat: bool

@@ -4,7 +4,7 @@ An order is known by the id its sender gave it, else by ours in hexadecimal digi
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
@@ -74,9 +74,14 @@ def show(asked: Asked) -> NorthFlow:
 
 
 def find(account: Account, order_id: str) -> Flow[Call, Outcome, Outcome]:
+    return first_known(order_id, lambda reference: FindMessages(account=account, reference=reference))
+
+
+def first_known(order_id: str, call_of: Callable[[str], Call]) -> Flow[Call, Outcome, Outcome]:
+    """What comes of a call about the first of the order's `references` that there is."""
     outcome: Outcome = Refused(Refusal.NOT_FOUND)
     for reference in references(order_id):
-        outcome = yield FindMessages(account=account, reference=reference)
+        outcome = yield call_of(reference)
         if not (isinstance(outcome, Refused) and outcome.reason is Refusal.NOT_FOUND):
             break
     return outcome
@@ -84,11 +89,7 @@ def find(account: Account, order_id: str) -> Flow[Call, Outcome, Outcome]:
 
 def delete(asked: Asked) -> NorthFlow:
     """DELETE `sms/{order_id}`: only what is still scheduled (4.3)."""
-    outcome: Outcome = Refused(Refusal.NOT_FOUND)
-    for reference in references(asked.ids["order_id"]):
-        outcome = yield Cancel(asked.account, reference)
-        if not (isinstance(outcome, Refused) and outcome.reason is Refusal.NOT_FOUND):
-            break
+    outcome = yield from first_known(asked.ids["order_id"], lambda reference: Cancel(asked.account, reference))
     return json_response({"result": "OK"}) if isinstance(outcome, Cancelled) else refuse(outcome)
 
 

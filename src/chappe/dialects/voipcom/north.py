@@ -28,6 +28,7 @@ from chappe.core.centre import (
     Submit,
     Ticket,
 )
+from chappe.core.ids import read_id
 from chappe.core.model import Account, Inbound, Report, Service, State, Submission
 from chappe.dialects.base import (
     CallbackTarget,
@@ -350,8 +351,8 @@ def page_of(fields: dict[str, str], pages_max: int) -> int | None:
 
 def print_reference(reference: str) -> str:
     """A reference of ours as `smsid`; anything else as it is."""
-    is_ours = reference.isascii() and reference.isdigit() and len(reference) < 20 and int(reference) < 1 << 63
-    return smsid_of(int(reference)) if is_ours else reference
+    our_id = read_id(reference)
+    return reference if our_id is None else smsid_of(our_id)
 
 
 def country_of(recipient: str) -> str:
