@@ -17,6 +17,7 @@ from sqlalchemy import Table, select
 from chappe.app import DIALECTS
 from chappe.carriers.removed import RemovedCarrier
 from chappe.carriers.simulated import SimulatedCarrier
+from chappe.carriers.unlinked import Unlinked
 from chappe.core.centre import Accepted, Call, MessageCentre, Outcome, Refusal, Refused, Ticket, Uncertain, Verdict
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier, Receipt, Report, State, Submission
@@ -93,7 +94,7 @@ class TimedLoop(asyncio.SelectorEventLoop):
         return self._told.monotonic_s()
 
 
-class ScriptedCarrier:
+class ScriptedCarrier(Unlinked):
     """Answers with what the test says; remembers what it was asked, and how many were waiting at once."""
 
     finds_our_reference = True

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from chappe.carriers.unlinked import Unlinked
 from chappe.core.centre import (
     Accepted,
     Balance,
@@ -155,7 +156,7 @@ class Company:
         )
 
 
-class Line:
+class Line(Unlinked):
     """One gateway's way to a company: a message centre. `watch` sees every submission before the company does, and
     gives what is to be called with the answer."""
 

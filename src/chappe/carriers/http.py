@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from chappe.carriers.unlinked import Unlinked
 from chappe.core.centre import Balance, Cancelled, Done, Refusal, Refused, Uncertain, Verdict
 from chappe.core.model import Carrier, Report, Submission
 from chappe.core.numbers import Numbers
@@ -13,7 +14,7 @@ Found = TypeVar("Found")
 UNSUPPORTED = Refused(Refusal.UNSUPPORTED)
 
 
-class HttpCarrier:
+class HttpCarrier(Unlinked):
     """`send` is the outbound door: a request and a time-out in seconds in, a reply out, never an exception."""
 
     def __init__(self, carrier: Carrier, south: South, send: Callable[[HttpRequest, float], Awaitable[Reply]]) -> None:

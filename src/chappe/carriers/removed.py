@@ -3,13 +3,14 @@
 What has no backup waits on, until the carrier returns or the validity ends: an operator's slip loses nothing.
 """
 
+from chappe.carriers.unlinked import Unlinked
 from chappe.core.centre import Balance, Cancelled, Refusal, Refused, Uncertain, Verdict
 from chappe.core.model import Report, Submission
 
 REMOVED = Refused(Refusal.UNREACHABLE, "the carrier was removed")
 
 
-class RemovedCarrier:
+class RemovedCarrier(Unlinked):
     """Certain about all that was not sent yet. What was in doubt when it went stays so until its validity ends."""
 
     finds_our_reference = False

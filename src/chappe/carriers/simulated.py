@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from chappe.carriers.unlinked import Unlinked
 from chappe.core.centre import Accepted, Balance, Cancelled, Refusal, Refused, Ticket, Uncertain, Verdict
 from chappe.core.model import Inbound, Receipt, Report, State, Submission
 
@@ -47,7 +48,7 @@ FATES: dict[str, Fate] = {
 }
 
 
-class SimulatedCarrier:
+class SimulatedCarrier(Unlinked):
     """`emit` takes its receipts, `emit_inbound` what phones answer; `random_bits` makes its references different from
     those of an earlier life."""
 

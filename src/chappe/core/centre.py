@@ -12,12 +12,13 @@ Applications of the north ask more of the gateway than we ask of carriers. Each 
 any of them may be `Refused`. Further ones stand in `sessions.py`, `phonebook.py`, `numbers.py` and `reselling.py`.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chappe.core.model import Account, Inbound, Report, Service, State, Submission
+from chappe.core.model import Account, Coding, Inbound, Report, Service, State, Submission
 
 RETRY_AFTER_MAX_S = 86_400  # nobody is left alone for longer, whatever they ask for
 
@@ -276,6 +277,19 @@ class Cancel(Call, frozen=True):
     recipient: str = ""
 
 
+class Replace(Call, frozen=True, kw_only=True):
+    """Another text, and perhaps another time, for a message that still waits; its segments must remain as many, since
+    its price does. Refused as `not_found`, `too_late`, or whatever is wrong with the new text. -> Done"""
+
+    account: Account
+    reference: str  # our id of the message
+    originator: str = ""  # must be the message's own; empty = it is not compared
+    text: str
+    coding: Coding = Coding.TEXT
+    scheduled_ms: int | None = None  # None = as it was
+    validity_s: int | None = None  # from then on; None = as it was
+
+
 class CancelAll(Call, frozen=True):
     """Take back everything of an account that is scheduled. -> Cancelled"""
 
@@ -308,8 +322,33 @@ Verdict = Accepted | Refused | Uncertain
 Outcome = Struct  # one of the records above, or of those that the further calls name
 
 
+class Links(Struct, frozen=True, kw_only=True):
+    """The ways to a message centre, as they are at this moment."""
+
+    is_up: bool = True  # False: nothing can be submitted now
+    room: int | None = None  # how many segments may still leave without an answer to earlier ones; None = any number
+    binds: int = 0  # that stand
+    binds_wanted: int = 0  # 0 where the way is not by binds
+    window_used: int = 0  # segments without an answer
+    detail: str = ""  # why it is not up, in words for the operator
+
+
+ALWAYS_UP = Links()  # of those who are asked anew each time
+
+
 class MessageCentre(Protocol):
     """Takes messages, tells what became of them, and what is left to spend."""
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Begin to keep the ways up, if there are any; `changed` is called whenever `links` got better or worse."""
+        ...
+
+    async def close(self) -> None:
+        """Let the ways go; nothing is submitted any more and everything asked has its answer."""
+        ...
+
+    @property
+    def links(self) -> Links: ...
 
     @property
     def finds_our_reference(self) -> bool:

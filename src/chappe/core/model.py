@@ -74,6 +74,19 @@ class Secret(Struct, frozen=True):
         return bool(self.value)
 
 
+class SmppAccess(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an account may use the SMPP listener."""
+
+    networks: tuple[str, ...] = ()  # that it may bind from, such as 192.0.2.0/24; empty = any
+    binds_max: int = 4  # at once
+    window: int = 500  # requests without an answer, for each bind and in each direction
+    throughput: float = 0.0  # messages per second, 0 = no cap
+    outbind: str = ""  # HOST:PORT that we connect to when something waits and no bind is there; empty = never
+    charset: str = ""  # what data_coding 0 means; empty = GSM, one septet an octet
+    hex_ids: bool = False  # message ids in hexadecimal digits instead of decimal
+    is_receiver: bool = False  # what comes to its numbers goes to its binds
+
+
 class Account(Struct, frozen=True, kw_only=True):
     """A customer of ours: whoever logs in through a dialect, pays, and is called back."""
 
@@ -95,6 +108,8 @@ class Account(Struct, frozen=True, kw_only=True):
     stop_words: tuple[str, ...] = ("STOP",)  # a phone that answers with one wants no more messages
     start_words: tuple[str, ...] = ("START",)
     is_virtual: bool = False  # nothing is sent and nothing charged: every message is delivered at once
+    priority: Priority = Priority.NORMAL  # of what it submits without saying more
+    smpp: SmppAccess = SmppAccess()
     is_flexible: bool = False  # takes what a provider would refuse: dashes in smsend's header names, UTF-8 unasked for
     parent_id: int = 0  # the account that made this one and moves credit to it; 0 = ours
     token: Secret = Secret("")  # what callbacks carry so that the customer can verify us (proovl 2.6)
@@ -122,6 +137,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     spread_s: int = 0  # over how long the recipients are spread ...
     portion_s: int = 60  # ... and how far apart the portions are
     receipt_url: str = ""  # for this submission alone; empty = the account's
+    memo: str = ""  # what the listener that takes it wants to be told again with every report on it
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -150,6 +166,7 @@ class Message(Struct, frozen=True, kw_only=True):
     coding: Coding = Coding.TEXT
     is_charged_late: bool = False
     receipt_url: str = ""
+    memo: str = ""  # of the submission
 
 
 class Carrier(Struct, frozen=True, kw_only=True):
@@ -186,6 +203,9 @@ class Receipt(Struct, frozen=True, kw_only=True):
     state: State
     recipient: str = ""
     detail: str = ""  # the carrier's own word, for the story of the message
+    # Further ways in which the carrier may have written the reference when it took the message; one of them counts only
+    # where the message went to `recipient`.
+    spellings: tuple[str, ...] = ()
 
 
 class Concatenation(Struct, frozen=True, kw_only=True):
@@ -205,6 +225,7 @@ class Inbound(Struct, frozen=True, kw_only=True):
     text: str
     received_ms: int = 0
     concatenation: Concatenation | None = None
+    coding: Coding = Coding.TEXT  # BINARY: the text is octets in hexadecimal digits, without a header
 
 
 VIRTUAL = "virtual"  # the reason of a delivery that a virtual account is told of
@@ -226,4 +247,5 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     coding: Coding = Coding.TEXT
     due_ms: int = 0  # when it was, or will be, sent
     changed_ms: int = 0  # when it came into its state
+    memo: str = ""  # of the submission
     reason: str = ""  # of a failure: a word of `core.centre.Refusal`; empty where none is known; or VIRTUAL

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
-from chappe.core.model import Account, Carrier, Route, Secret, Service, UncertainPolicy
+from chappe.core.model import Account, Carrier, Priority, Route, Secret, Service, SmppAccess, UncertainPolicy
 from chappe.core.routing import RoutingTable
 from chappe.gateway.secrets import Sealer
 from chappe.store.configuration import AccountRow, CarrierRow, RouteRow, StoredConfiguration
@@ -38,15 +38,18 @@ class AccountSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message_types: dict[str, Service] = {}
     is_virtual: bool = False
     is_flexible: bool = False
+    priority: Priority = Priority.NORMAL
+    smpp: SmppAccess = SmppAccess()
     recipients_max: int = 100_000
     parent_id: int = 0
     # What the record does not carry
     api_key_digest: str = ""
+    smpp_password_hash: str = ""
     details: dict[str, str] = {}  # of a subaccount, in the words of whoever made it
     made_ms: int = 0  # likewise
 
 
-KEPT_APART = frozenset({"api_key_digest", "details", "made_ms"})
+KEPT_APART = frozenset({"api_key_digest", "smpp_password_hash", "details", "made_ms"})
 # A subaccount has these of its parent, whatever becomes of them: it may do nothing that its parent may not.
 INHERITED = (
     "currency",
@@ -56,6 +59,7 @@ INHERITED = (
     "message_types",
     "is_virtual",
     "is_flexible",
+    "priority",
     "stop_words",
     "start_words",
     "recipients_max",

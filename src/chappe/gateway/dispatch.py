@@ -96,6 +96,7 @@ class Dispatcher:
             raise
         self._give_up()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.centre.close()
 
     def _give_up(self) -> None:
         for task in list(self._tasks):
@@ -104,6 +105,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Rounds until stopped: at once while there is room and work, else on a wake-up or when the wait is over."""
         self._inherited = frozenset(self.in_hand)
+        self.centre.start(self.wake)
         while not self._is_stopping:
             self._is_woken.clear()
             try:

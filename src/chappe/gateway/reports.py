@@ -29,6 +29,7 @@ def report_of(message: Message, *, state: State, changed_ms: int, detail: str, t
         coding=message.coding,
         due_ms=message.due_ms,
         changed_ms=changed_ms,
+        memo=message.memo,
         reason=reason_of(message, state, detail),
     )
 

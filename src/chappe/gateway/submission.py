@@ -267,6 +267,7 @@ def message_of(
         coding=submission.coding,
         is_charged_late=submission.is_charged_late and state is State.SCHEDULED,
         receipt_url=submission.receipt_url,
+        memo=submission.memo,
     )
 
 

@@ -57,6 +57,7 @@ MESSAGE_COLUMNS = (
     message.c.coding,
     message.c.is_charged_late,
     message.c.receipt_url,
+    message.c.memo,
 )
 RECIPIENTS_MAX = 100_000  # of one submission
 IS_WAITING = message.c.state.in_([constant(state.value) for state in WAITING])
@@ -97,6 +98,7 @@ def message_of(row: Row) -> Message:
         coding=CODINGS[row[20]],
         is_charged_late=bool(row[21]),
         receipt_url=row[22],
+        memo=row[23],
     )
 
 
@@ -126,6 +128,7 @@ def row_of(one: Message) -> Row:
         one.coding.value,
         int(one.is_charged_late),
         one.receipt_url,
+        one.memo,
     )
 
 

@@ -98,6 +98,7 @@ message = Table(
     words("coding", "text"),
     number("is_charged_late", 0),  # 1 = nothing is reserved for it yet
     words("receipt_url", ""),
+    words("memo", ""),  # what its listener wants to be told again
 )
 Index("message_account", message.c.account_id, message.c.id)
 WAITING = text("state IN ('queued', 'scheduled')")
@@ -105,6 +106,7 @@ Index(
     "message_waiting",
     message.c.carrier_id,
     message.c.priority,
+    message.c.account_id,  # each account's share of a claim is found by itself
     message.c.due_ms,
     message.c.expires_ms,
     sqlite_where=WAITING,
@@ -156,6 +158,32 @@ parked_receipt = Table(  # receipts that came before their message's answer, or 
     **NARROW,
 )
 
+submission_part = Table(  # parts of long messages that SMPP customers submit one by one, until all are there
+    "submission_part",
+    metadata,
+    identifier("account_id", primary_key=True),
+    Column("originator", Text, primary_key=True),
+    Column("recipient", Text, primary_key=True),
+    identifier("concatenation", primary_key=True),
+    identifier("total", primary_key=True),
+    identifier("position", primary_key=True),
+    identifier("part_id"),  # what its submitter knows it by
+    words("content"),  # JSON: what the listener needs to put the message together
+    number("received_ms"),
+    identifier("message_id"),  # the message it became a part of; 0 = none yet
+    **NARROW,
+)
+Index("submission_part_age", submission_part.c.received_ms)
+carrier_links = Table(  # how each node's ways to its carriers are, for whoever looks from outside
+    "carrier_links",
+    metadata,
+    identifier("node_id", primary_key=True),
+    identifier("carrier_id", primary_key=True),
+    words("figures"),  # JSON
+    number("told_ms"),
+    **NARROW,
+)
+
 callback = Table(
     "callback",
     metadata,
@@ -172,9 +200,18 @@ callback = Table(
     number("status", 0),  # HTTP status of the last attempt, 0 = no answer
     words("detail", ""),
     words("url", ""),  # where to; empty = where the account's go
+    number("is_bound", 0),  # 1 = only a node with a bind of its account can make it
 )
-PENDING = text("state = 'pending'")
+PENDING = text("state = 'pending' AND is_bound = 0")
 Index("callback_pending", callback.c.due_ms, sqlite_where=PENDING, postgresql_where=PENDING)
+PENDING_BOUND = text("state = 'pending' AND is_bound = 1")
+Index(
+    "callback_bound",
+    callback.c.account_id,
+    callback.c.due_ms,
+    sqlite_where=PENDING_BOUND,
+    postgresql_where=PENDING_BOUND,
+)
 
 disabled_url = Table(  # answered 410 Gone: never called again until configured anew
     "disabled_url",
@@ -221,6 +258,7 @@ inbound = Table(
     words("text"),
     identifier("carrier_id"),
     number("received_ms"),
+    words("coding", "text"),
 )
 Index("inbound_account", inbound.c.account_id, inbound.c.id)
 inbound_reference = Table(  # what came already: carriers repeat themselves

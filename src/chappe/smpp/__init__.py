@@ -1,0 +1,1 @@
+"""The SMPP language: pure, except `connection.py`."""
