@@ -2,12 +2,34 @@
 
 import msgspec
 
-from chappe.core.centre import Uncertain
+from chappe.core.centre import Accepted, Uncertain
 from chappe.core.model import Message, State
 from chappe.store import schema
-from chappe.store.callbacks import FIRST_RETRY_S, CallbackClaim, CallbackDraft, CallbackResult, DisabledUrl, DueCallback
+from chappe.store.callbacks import (
+    FIRST_RETRY_S,
+    BoundClaim,
+    CallbackClaim,
+    CallbackDraft,
+    CallbackResult,
+    DisabledUrl,
+    DueCallback,
+    Resignation,
+)
 from chappe.store.database import StoreError
-from store.givens import ACCOUNT, NOW_MS, House, a_message, a_receipt, after, lose_the_answer, result, sent, settle
+from store.givens import (
+    ACCOUNT,
+    HOUR_MS,
+    NOW_MS,
+    House,
+    a_message,
+    a_receipt,
+    after,
+    lose_the_answer,
+    result,
+    sent,
+    settle,
+    tell_everything,
+)
 
 AGAIN_MS = NOW_MS + FIRST_RETRY_S * 1_000
 
@@ -147,3 +169,60 @@ def test_a_disabled_url_is_written_once(house: House) -> None:
     settle(house.store, house.store.disable_url(msgspec.structs.replace(gone, account_id=8)))
     rows = [(row["account_id"], row["url"], row["disabled_ms"]) for row in house.rows(schema.disabled_url)]
     assert rows == [(ACCOUNT, gone.url, NOW_MS), (8, gone.url, NOW_MS)]
+
+
+def tell_binds(house: House, *, is_left: bool) -> None:
+    """Every change is told to a bind; `is_left`: this node has none."""
+
+    def plan(one: Message, state: State, detail: str) -> CallbackDraft:
+        plain = tell_everything(one, state, detail)
+        return msgspec.structs.replace(plain, kind="smpp_receipt", is_bound=True, is_left=is_left)
+
+    house.store.set_plan(plan)
+
+
+def bound(house: House, now_ms: int, account_id: int = ACCOUNT, count_max: int = 100) -> list[DueCallback]:
+    store = house.store
+    return result(store, store.claim_bound(BoundClaim(account_id, count_max, now_ms, now_ms + 60_000)))
+
+
+def test_what_goes_to_a_bind_is_claimed_for_its_account_alone(house: House) -> None:
+    """A callback to a bind lies until its account's are claimed; no general claim and no other account's takes it."""
+    tell_binds(house, is_left=True)
+    recorded = result(house.store, house.store.record(sent(house.sending(1))))
+    assert recorded.callbacks == ()
+    assert [(row["node_id"], row["attempt"]) for row in house.rows(schema.callback)] == [(0, 0)]
+    assert due(house, NOW_MS + HOUR_MS) == []
+    assert bound(house, NOW_MS, account_id=ACCOUNT + 1) == []
+    assert [(one.message_id, one.attempt) for one in bound(house, NOW_MS)] == [(1, 1)]
+    assert bound(house, NOW_MS) == []
+
+
+def test_who_has_a_bind_gets_the_first_attempt(house: House) -> None:
+    """A callback to a bind of this node is born claimed by it; after its death it is due at once."""
+    tell_binds(house, is_left=False)
+    [callback] = result(house.store, house.store.record(sent(house.sending(1)))).callbacks
+    assert (callback.attempt, callback.due_ms) == (1, AGAIN_MS)
+    assert bound(house, NOW_MS) == []
+    house.store.leave(NOW_MS)
+    assert [one.attempt for one in bound(house, NOW_MS)] == [2]
+
+
+def test_a_bound_claim_takes_what_is_longest_due(house: House) -> None:
+    """Of many callbacks to the binds of an account, a claim takes so many of those that have waited longest."""
+    tell_binds(house, is_left=True)
+    for message_id in (1, 2, 3):
+        one = house.sending(message_id)
+        result(house.store, house.store.record(after(one, Accepted(()), str(message_id), now_ms=NOW_MS - message_id)))
+    assert {one.message_id for one in bound(house, NOW_MS, count_max=2)} == {2, 3}
+
+
+def test_what_no_bind_came_for_is_given_up(house: House) -> None:
+    """A callback to a bind that has been due for too long fails; a younger one and one to a URL do not."""
+    born(house, 1)
+    tell_binds(house, is_left=True)
+    for message_id, now_ms in ((2, NOW_MS - 2), (3, NOW_MS)):
+        result(house.store, house.store.record(after(house.sending(message_id), Accepted(()), "x", now_ms=now_ms)))
+    assert result(house.store, house.store.resign(Resignation(NOW_MS - 1, 100))) == 1
+    states = {row["message_id"]: (row["state"], row["detail"]) for row in house.rows(schema.callback)}
+    assert states == {1: ("pending", ""), 2: ("failed", "no bind came for it"), 3: ("pending", "")}

@@ -1,13 +1,14 @@
 """Callbacks are rows: written with the change they tell of, claimed with the next time already set, closed by a result.
 
 A new callback is born claimed by the node that writes it, which will make the first attempt at once; should that node
-die, the row comes due again like any other.
+die, the row comes due again like any other. What goes to a bind of its account is claimed account by account, by
+whoever has such a bind; while nobody has, it lies.
 """
 
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Text, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Select, Text, bindparam, insert, select, update
 
 from chappe.core.model import Message, State
 from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant
@@ -26,6 +27,8 @@ class CallbackDraft(Struct, frozen=True, kw_only=True):
     dialect: str
     payload: str
     url: str = ""
+    is_bound: bool = False  # only who has a bind of the account can make it
+    is_left: bool = False  # whoever claims next makes it: nobody here can now
 
 
 class DueCallback(Struct, frozen=True, kw_only=True):
@@ -48,6 +51,22 @@ class CallbackClaim(Struct, frozen=True):
     count_max: int
     now_ms: int
     again_ms: int
+
+
+class BoundClaim(Struct, frozen=True):
+    """A wish for up to `count_max` callbacks to the binds of one account, those longest due first."""
+
+    account_id: int
+    count_max: int
+    now_ms: int
+    again_ms: int
+
+
+class Resignation(Struct, frozen=True):
+    """A wish to give up callbacks to binds that came due before `long_ago_ms` and that no bind came for."""
+
+    long_ago_ms: int
+    count_max: int
 
 
 class CallbackResult(Struct, frozen=True, kw_only=True):
@@ -82,6 +101,9 @@ COLUMNS = (
     callback.c.url,
 )
 PENDING = constant("pending")
+IS_PENDING = callback.c.state == PENDING
+FREE, BOUND = constant(0), constant(1)  # is_bound
+NO_BIND = "no bind came for it"
 
 
 Change = tuple[Message, State, str]  # a message, the state it came into, and what is kept as its detail
@@ -109,22 +131,42 @@ class Callbacks:
             node_id=BigInteger,
             due_ms=BigInteger,
             attempt=BigInteger,
+            is_bound=BigInteger,
         )
         names = [*(column.name for column in drafts.c), "state"]
         self._insert = Prepared(database, insert(callback).from_select(names, select(*drafts.c, PENDING)), drafts)
         due = (
             select(callback.c.id)
-            .where(callback.c.state == PENDING, callback.c.due_ms <= bindparam("now"))
+            .where(IS_PENDING, callback.c.is_bound == FREE, callback.c.due_ms <= bindparam("now"))
             .order_by(callback.c.due_ms)
             .limit(bindparam("count_max", type_=BigInteger))
             .with_for_update(skip_locked=True)
         )
-        self._claim = Prepared(
+        self._claim = claiming(database, due)
+        bound = (
+            select(callback.c.id)
+            .where(
+                IS_PENDING,
+                callback.c.is_bound == BOUND,
+                callback.c.account_id == bindparam("account"),
+                callback.c.due_ms <= bindparam("now"),
+            )
+            .order_by(callback.c.due_ms)
+            .limit(bindparam("count_max", type_=BigInteger))
+            .with_for_update(skip_locked=True)
+        )
+        self._claim_bound = claiming(database, bound)
+        forlorn = (
+            select(callback.c.id)
+            .where(IS_PENDING, callback.c.is_bound == BOUND, callback.c.due_ms <= bindparam("long_ago"))
+            .limit(bindparam("count_max", type_=BigInteger))
+            .with_for_update(skip_locked=True)
+        )
+        self._resign = Prepared(
             database,
             update(callback)
-            .where(callback.c.id.in_(due))
-            .values(attempt=callback.c.attempt + 1, due_ms=bindparam("again"), node_id=bindparam("node"))
-            .returning(*COLUMNS),
+            .where(callback.c.id.in_(forlorn))
+            .values(state=constant("failed"), detail=constant(NO_BIND), node_id=0),
         )
         results = Batch(
             database,
@@ -142,7 +184,7 @@ class Callbacks:
             .where(
                 callback.c.id == results.c.id,
                 callback.c.attempt == results.c.attempt,
-                callback.c.state == PENDING,
+                IS_PENDING,
             )
             .values(
                 state=results.c.state,
@@ -163,12 +205,15 @@ class Callbacks:
             .on_conflict_do_nothing(),
             urls,
         )
-        self._release = Prepared(
-            database,
-            update(callback)
-            .where(callback.c.state == PENDING, callback.c.node_id == bindparam("node"))
-            .values(node_id=0, due_ms=bindparam("now")),
-        )
+        self._releases = [
+            Prepared(
+                database,
+                update(callback)
+                .where(IS_PENDING, callback.c.is_bound == kind, callback.c.node_id == bindparam("node"))
+                .values(node_id=0, due_ms=bindparam("now")),
+            )
+            for kind in (FREE, BOUND)  # each has an index of its own
+        ]
 
     def announce(
         self, transaction: Transaction, changes: Sequence[Change], now_ms: int
@@ -191,12 +236,13 @@ class Callbacks:
         whichever looks next."""
         if not drafts:
             return []
-        if not self._node.id:
-            transaction.run(self._insert, [row_of(one, 0, now_ms, 0) for one in drafts])
-            return []
-        again_ms = now_ms + FIRST_RETRY_S * 1000
-        transaction.run(self._insert, [row_of(one, self._node.id, again_ms, 1) for one in drafts])
-        return [first_attempt(one, again_ms) for one in drafts]
+        node_id, again_ms = self._node.id, now_ms + FIRST_RETRY_S * 1000
+        ours = [one for one in drafts if not one.is_left] if node_id else []
+        rows = [row_of(one, node_id, again_ms, 1) for one in ours]
+        if len(ours) < len(drafts):
+            rows += [row_of(one, 0, now_ms, 0) for one in drafts if one.is_left or not node_id]
+        transaction.run(self._insert, rows)
+        return [first_attempt(one, again_ms) for one in ours]
 
     def _planned(self, changes: Sequence[Change]) -> list[CallbackDraft]:
         planned = (self.plan(one, state, detail) for one, state, detail in changes if one.wants_callbacks)
@@ -215,6 +261,29 @@ class Callbacks:
             for one in claims
         ]
 
+    def claim_bound_many(
+        self, transaction: Transaction, claims: Sequence[BoundClaim], is_repeat: bool
+    ) -> list[list[DueCallback]]:
+        """The same of single accounts, for who has a bind of them."""
+        return [
+            [
+                due_callback(row)
+                for row in transaction.rows(
+                    self._claim_bound,
+                    account=one.account_id,
+                    now=one.now_ms,
+                    count_max=one.count_max,
+                    again=one.again_ms,
+                    node=self._node.id,
+                )
+            ]
+            for one in claims
+        ]
+
+    def resign_many(self, transaction: Transaction, wishes: Sequence[Resignation], is_repeat: bool) -> list[int]:
+        """Give up what waited too long for a bind; how many callbacks that were."""
+        return [transaction.run(self._resign, long_ago=one.long_ago_ms, count_max=one.count_max) for one in wishes]
+
     def record_many(self, transaction: Transaction, results: Sequence[CallbackResult], is_repeat: bool) -> list[None]:
         """Close attempts; a result whose attempt is no longer the latest changes nothing."""
         rows = [
@@ -230,7 +299,18 @@ class Callbacks:
 
     def release(self, transaction: Transaction, node_id: int, now_ms: int) -> int:
         """Make what a dead node had claimed due again."""
-        return transaction.run(self._release, node=node_id, now=now_ms)
+        return sum(transaction.run(release, node=node_id, now=now_ms) for release in self._releases)
+
+
+def claiming(database: Database, due: Select[tuple[int]]) -> Prepared:
+    """One attempt more of these callbacks, by this node."""
+    return Prepared(
+        database,
+        update(callback)
+        .where(callback.c.id.in_(due))
+        .values(attempt=callback.c.attempt + 1, due_ms=bindparam("again"), node_id=bindparam("node"))
+        .returning(*COLUMNS),
+    )
 
 
 def row_of(one: CallbackDraft, node_id: int, due_ms: int, attempt: int) -> Row:
@@ -245,6 +325,7 @@ def row_of(one: CallbackDraft, node_id: int, due_ms: int, attempt: int) -> Row:
         node_id,
         due_ms,
         attempt,
+        int(one.is_bound),
     )
 
 

@@ -13,7 +13,16 @@ from typing import TypeVar
 from chappe.core.model import Message
 from chappe.store.aliases import AliasBook
 from chappe.store.blocks import BlockList
-from chappe.store.callbacks import CallbackClaim, CallbackResult, Callbacks, DisabledUrl, DueCallback, Plan
+from chappe.store.callbacks import (
+    BoundClaim,
+    CallbackClaim,
+    CallbackResult,
+    Callbacks,
+    DisabledUrl,
+    DueCallback,
+    Plan,
+    Resignation,
+)
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreBroken, StoreUnavailable, Transaction
 from chappe.store.figures import Figures
@@ -76,6 +85,8 @@ class Store:
         self._claim = Verb(6, self._outbox.claim_many)
         self._adopt = Verb(6, self._outbox.adopt_many)
         self._claim_callbacks = Verb(6, self._callbacks.claim_many)
+        self._claim_bound = Verb(6, self._callbacks.claim_bound_many)
+        self._resign = Verb(3, self._callbacks.resign_many)
 
     # Verbs: each answers after its commit
 
@@ -118,6 +129,14 @@ class Store:
     def claim_callbacks(self, item: CallbackClaim) -> Future[list[DueCallback]]:
         """Callbacks that are due, now ours."""
         return self._commits.put(self._claim_callbacks, item)
+
+    def claim_bound(self, item: BoundClaim) -> Future[list[DueCallback]]:
+        """Callbacks to an account's binds that are due, now ours."""
+        return self._commits.put(self._claim_bound, item)
+
+    def resign(self, item: Resignation) -> Future[int]:
+        """Give up callbacks that waited too long for a bind; how many those were."""
+        return self._commits.put(self._resign, item)
 
     def close_callback(self, item: CallbackResult) -> Future[None]:
         """How an attempt at a callback went."""
