@@ -343,7 +343,7 @@ class App:
 
     async def _listen(self) -> None:
         host, port = self.settings.http_address
-        self._server = HttpServer(self.listener, host=host, port=port, ssl_context=self._tls())
+        self._server = HttpServer(self.listener, host=host, port=port, ssl_context=self._tls(), door=self.listener)
         try:
             await self._server.start()
         except OSError as error:

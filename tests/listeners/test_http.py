@@ -80,9 +80,10 @@ def listening(answer: Callable[[Call], Outcome]) -> HttpListener:
     )
 
 
-def answered(raw: bytes, answer: Callable[[Call], Outcome]) -> tuple[int, bytes]:
+def answered(raw: bytes, answer: Callable[[Call], Outcome], *, has_door: bool) -> tuple[int, bytes]:
     async def story() -> tuple[int, bytes]:
-        server = HttpServer(listening(answer))
+        listener = listening(answer)
+        server = HttpServer(listener, door=listener if has_door else None)
         await server.start()
         try:
             found = await ask(server.port, raw)
@@ -121,10 +122,64 @@ PATHS: list[tuple[str, bytes, Callable[[Call], Outcome], int, bytes]] = [
 ]
 
 
+@pytest.mark.parametrize("has_door", [False, True], ids=["by ASGI", "by the door"])
 @pytest.mark.parametrize("name, raw, answer, status, body", PATHS, ids=[row[0] for row in PATHS])
-def test_what_is_answered(name: str, raw: bytes, answer: Callable[[Call], Outcome], status: int, body: bytes) -> None:
+def test_what_is_answered(
+    name: str, raw: bytes, answer: Callable[[Call], Outcome], status: int, body: bytes, has_door: bool
+) -> None:
     """The path picks the dialect, and whatever goes wrong is told in that dialect's words, with its status."""
-    assert answered(raw, answer) == (status, body)
+    assert answered(raw, answer, has_door=has_door) == (status, body)
+
+
+def request(line: str, *headers: str, body: bytes = b"") -> bytes:
+    return "\r\n".join([line, "Host: h", *headers, "", ""]).encode() + body
+
+
+FORM = "Content-Type: application/x-www-form-urlencoded"
+MANNERS: list[tuple[str, bytes]] = [
+    ("plain", request("GET /en/api/?login=a&pwd=b HTTP/1.1", "Connection: close")),
+    ("escaped path, no query", request("GET /en/%61pi/ HTTP/1.1", "Connection: close")),
+    ("whole URL", request("GET http://h/en/api/?login=a HTTP/1.1", "Connection: close")),
+    ("HEAD", request("HEAD /api/balance.php?user=a HTTP/1.1", "Connection: close")),
+    ("HTTP/1.0", request("GET /en/api/ HTTP/1.0")),
+    ("HTTP/1.0 kept alive, then closed", request("GET /en/api/ HTTP/1.0", "Connection: keep-alive") * 2 + b"\0"),
+    ("a body", request("POST /en/api/ HTTP/1.1", FORM, "Connection: close", "Content-Length: 7", body=b"login=a")),
+    (
+        "a chunked body",
+        request("POST /en/api/ HTTP/1.1", FORM, "Connection: close", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+    ),
+    (
+        "a pipeline",
+        request("GET /en/api/ HTTP/1.1") * 3
+        + request("GET /api/balance.php HTTP/1.1")
+        + request("GET /en/api/ HTTP/1.1", "Connection: close"),
+    ),
+    ("a body that is too long", request("POST /en/api/ HTTP/1.1", "Content-Length: 99999999")),
+    ("two lengths", request("POST /en/api/ HTTP/1.1", "Content-Length: 1", "Content-Length: 2")),
+]
+
+
+@pytest.mark.parametrize("name, raw", MANNERS, ids=[row[0] for row in MANNERS])
+def test_the_door_answers_as_asgi_does(name: str, raw: bytes) -> None:
+    """Whichever way a request goes, through ASGI or through the door, the octets of its answer are the same."""
+
+    async def octets(*, has_door: bool) -> bytes:
+        listener = listening(refuse)
+        server = HttpServer(listener, door=listener if has_door else None)
+        await server.start()
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(raw)
+            async with asyncio.timeout(PATIENCE_S):
+                found = await reader.read(-1)
+            writer.close()
+            return found
+        finally:
+            await server.stop(1.0)
+
+    by_asgi = asyncio.run(octets(has_door=False))
+    assert by_asgi.startswith(b"HTTP/1.")
+    assert asyncio.run(octets(has_door=True)) == by_asgi
 
 
 # The whole gateway

@@ -6,12 +6,12 @@ A small ASGI application of our own, because the dialects need raw bytes and exa
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from chappe.core.centre import Call, Outcome, Refusal, Refused
-from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, plain, run_async
+from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, plain
 
 log = structlog.get_logger()
 
@@ -34,8 +34,18 @@ class HungUp(Exception):
     """The client left before its request was whole: half of a text must not be sent."""
 
 
+class Place(NamedTuple):
+    """A path of a dialect: what answers there, and how many bytes a body may have."""
+
+    dialect: Dialect
+    flow: Callable[[HttpRequest], NorthFlow]
+    body_max: int
+
+
 class HttpListener:
-    """`ask` answers contract calls; `pages` are ours, by exact path; `carrier_callback` takes a carrier's key."""
+    """The server's application, and its door: what a dialect answers needs no ASGI.
+
+    `ask` answers contract calls; `pages` are ours, by exact path; `carrier_callback` takes a carrier's key."""
 
     def __init__(
         self,
@@ -48,10 +58,35 @@ class HttpListener:
         self._ask = ask
         self._pages = pages
         self._carrier_callback = carrier_callback
-        self._north: dict[str, tuple[Dialect, Callable[[HttpRequest], NorthFlow]]] = {
-            path: (dialect, flow) for dialect in dialects for path, flow in dialect.north.paths.items()
+        self._north = {
+            path: Place(dialect, flow, dialect.north.body_max)
+            for dialect in dialects
+            for path, flow in dialect.north.paths.items()
         }
-        self._roots = [(root, (dialect, flow)) for dialect in dialects for root, flow in dialect.north.roots.items()]
+        self._roots = [
+            (root, Place(dialect, flow, dialect.north.body_max))
+            for dialect in dialects
+            for root, flow in dialect.north.roots.items()
+        ]
+
+    def find(self, path: str) -> Place | None:
+        """The dialect that answers at a path."""
+        return self._north.get(path) or self._below_root(path)
+
+    async def serve(self, place: Place, request: HttpRequest, network: str) -> HttpResponse:
+        """A dialect's answer to a whole request."""
+        dialect = place.dialect
+        try:
+            flow = place.flow(request)
+            call = next(flow)
+            while True:
+                call = flow.send(await self._ask(call, dialect, network))
+        except StopIteration as end:
+            response: HttpResponse = end.value
+            return response
+        except Exception:
+            log.exception("request_broke", path=request.path, method=request.method)
+            return dialect.north.refuse(Refused(Refusal.INTERNAL))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,11 +99,11 @@ class HttpListener:
 
     async def _answer(self, scope: Scope, receive: Receive) -> HttpResponse:
         path = scope["path"]
-        found = self._north.get(path) or self._below_root(path)
-        body_max = found[0].north.body_max if found else PAGE_BODY_MAX
+        found = self.find(path)
+        body_max = found.body_max if found else PAGE_BODY_MAX
         body = await read_body(receive, body_max)
         if body is None:
-            return found[0].north.refuse(Refused(Refusal.BAD_REQUEST)) if found else TOO_LARGE
+            return found.dialect.north.refuse(Refused(Refusal.BAD_REQUEST)) if found else TOO_LARGE
         request = HttpRequest(
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
@@ -76,32 +111,22 @@ class HttpListener:
             headers=tuple(scope["headers"]),
             body=body,
         )
+        if found:
+            client = scope["client"]
+            return await self.serve(found, request, client[0] if client else "")
         try:
-            if found:
-                return await self._converse(*found, request, scope)
             if path in self._pages:
                 return await self._pages[path](request)
             if path.startswith(CARRIER_PATH):
                 return await self._carrier_callback(path.removeprefix(CARRIER_PATH), request)
         except Exception:
-            log.exception("request_broke", path=path if found else "", method=request.method)
-            return found[0].north.refuse(Refused(Refusal.INTERNAL)) if found else BROKEN
+            log.exception("request_broke", path="", method=request.method)
+            return BROKEN
         return NOT_FOUND
 
-    def _below_root(self, path: str) -> tuple[Dialect, Callable[[HttpRequest], NorthFlow]] | None:
+    def _below_root(self, path: str) -> Place | None:
         collapsed = SLASHES.sub("/", path)
         return next((found for root, found in self._roots if collapsed.startswith(root)), None)
-
-    async def _converse(
-        self, dialect: Dialect, flow: Callable[[HttpRequest], NorthFlow], request: HttpRequest, scope: Scope
-    ) -> HttpResponse:
-        client = scope["client"]
-        network = client[0] if client else ""
-
-        async def ask(call: Call) -> Outcome:
-            return await self._ask(call, dialect, network)
-
-        return await run_async(flow(request), ask)
 
 
 async def read_body(receive: Receive, body_max: int) -> bytes | None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 
-from chappe.listeners.protocol import FrontProtocol, FrontState, Limits
+from chappe.listeners.protocol import Door, Exchange, FrontProtocol, FrontState, Limits
 
 BACKLOG = 2048
 CUT_S = 1.0
@@ -23,7 +23,8 @@ CUT_S = 1.0
 class HttpServer:
     """An HTTP listener: either on `sockets` (bound, they become ours) or on `host` and `port`, where 0 means any.
 
-    With `ssl_context` the same port also speaks TLS to those who begin with it. Lifespan events are not sent.
+    A `door` answers the paths it knows without ASGI. With `ssl_context` the same port also speaks TLS to those who
+    begin with it. Lifespan events are not sent.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class HttpServer:
         sockets: Sequence[socket.socket] = (),
         limits: Limits | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        door: Door | None = None,
     ) -> None:
         self._config = Config(
             app,
@@ -50,7 +52,7 @@ class HttpServer:
         self._host = host
         self._port = port
         self._sockets = sockets
-        self._state = FrontState(limits or Limits(), ssl_context)
+        self._state = FrontState(limits or Limits(), ssl_context, door)
         self._servers: list[asyncio.Server] = []
 
     @property
@@ -111,6 +113,9 @@ class HttpServer:
         for task in self._state.tasks:
             task.cancel()
         for connection in list(self._state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if isinstance(cycle, Exchange):
+                cycle.cancel()
             connection.transport.abort()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CUT_S):

@@ -15,6 +15,7 @@ from sqlalchemy import (
     exists,
     func,
     not_,
+    null,
     or_,
     select,
     union_all,
@@ -80,7 +81,14 @@ class Figures:
         )
         self._callbacks = Prepared(
             database,
-            select(func.count(), func.min(callback.c.due_ms)).where(callback.c.state == constant("pending")),
+            union_all(  # each part reads an index of its own; what waits for a bind is not overdue
+                *(
+                    select(func.count(), func.min(callback.c.due_ms) if not is_bound else null()).where(
+                        callback.c.state == constant("pending"), callback.c.is_bound == constant(is_bound)
+                    )
+                    for is_bound in (0, 1)
+                )
+            ),
         )
         self._parked = Prepared(database, select(func.count()).select_from(parked_receipt))
         self._funds = Prepared(
@@ -108,14 +116,14 @@ class Figures:
     # What is open
 
     def overview(self, transaction: Transaction) -> Overview:
-        pending_callbacks, oldest_callback_due_ms = transaction.rows(self._callbacks)[0]
+        callbacks = transaction.rows(self._callbacks)
         return Overview(
             open_messages={
                 (carrier_id, STATES[state]): count for carrier_id, state, count in transaction.rows(self._open)
             },
             doubtful=dict(transaction.rows(self._doubtful)),
-            pending_callbacks=pending_callbacks,
-            oldest_callback_due_ms=oldest_callback_due_ms,
+            pending_callbacks=sum(count for count, _ in callbacks),
+            oldest_callback_due_ms=next((due_ms for _, due_ms in callbacks if due_ms is not None), None),
             parked_receipts=transaction.rows(self._parked)[0][0],
         )
 
