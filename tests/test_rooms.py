@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.clock": frozenset(),
     "chappe.networks": frozenset(),
     "chappe.burst": frozenset(),
+    "chappe.tls_layer": frozenset(),
     "chappe.process": frozenset(),
     "chappe.http_connection": frozenset({"chappe.dialects.base", "chappe.burst"}),
     "chappe.outbound": frozenset({"chappe.networks", "chappe.http_connection", "chappe.dialects.base", "chappe.clock"}),
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.client": frozenset({"chappe.dialects", "chappe.core", "chappe.sms", "chappe.outbound", "chappe.networks"}),
     "chappe.sms": frozenset(),
     "chappe.smpp": frozenset({"chappe.sms"}),
-    "chappe.smpp.connection": frozenset({"chappe.smpp", "chappe.sms", "chappe.clock"}),
+    "chappe.smpp.connection": frozenset({"chappe.smpp", "chappe.sms", "chappe.clock", "chappe.tls_layer"}),
     "chappe.dialects": frozenset({"chappe.core", "chappe.sms"}),
     "chappe.core": frozenset({"chappe.sms"}),
     "chappe.store": frozenset({"chappe.core"}),
@@ -42,6 +43,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.carriers": frozenset({"chappe.core", "chappe.dialects", "chappe.smpp", "chappe.outbound", "chappe.clock"}),
     "chappe.listeners": frozenset(
         {"chappe.core", "chappe.dialects", "chappe.smpp", "chappe.gateway", "chappe.clock", "chappe.burst"}
+        | {"chappe.tls_layer"}
     ),
 }
 

@@ -26,7 +26,6 @@ import math
 import re
 import ssl
 import traceback
-from asyncio.sslproto import SSLProtocol
 from collections import Counter
 from collections.abc import Coroutine, MutableMapping
 from dataclasses import dataclass
@@ -45,9 +44,9 @@ from uvicorn.server import ServerState
 
 from chappe.burst import Burst
 from chappe.dialects.base import Headers, HttpRequest, HttpResponse
+from chappe.tls_layer import HANDSHAKE_RECORD, TlsLayer
 
 BLANK_LINE: Final = b"\r\n\r\n"
-TLS_HANDSHAKE_RECORD: Final = 0x16
 NEVER: Final = math.inf
 KEEP_ALIVE: Final = [(b"connection", b"keep-alive")]
 
@@ -273,7 +272,7 @@ class FrontProtocol(HttpToolsProtocol):
             self._take_head(whole)
 
     def _take_rough_head(self, received: bytes) -> None:
-        if received[0] == TLS_HANDSHAKE_RECORD and self.cycle is None and self.scheme == "http":
+        if received[0] == HANDSHAKE_RECORD and self.cycle is None and self.scheme == "http":
             self._upgrade_to_tls(received)
             return
         received = received.lstrip(b"\r\n")  # RFC 9112 2.2: empty lines before a request line are ignored
@@ -575,13 +574,15 @@ class FrontProtocol(HttpToolsProtocol):
             return
         transport = self.transport
         self._deadline = NEVER  # the layer watches over the handshake
-        layer = TlsLayer(self, context, self._limits)
-        transport.pause_reading()
-        transport.set_protocol(layer)
-        layer.connection_made(transport)
-        layer.feed(received)
-        if not transport.is_closing():
-            transport.resume_reading()
+        layer = TlsLayer(
+            self,
+            context,
+            self.loop,
+            handshake_s=self._limits.tls_handshake_s,
+            linger_s=self._limits.linger_s,
+            forget=self.forget,
+        )
+        layer.take_over(transport, received)
 
 
 class Exchange:
@@ -724,39 +725,6 @@ class Cork:
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
-
-
-class TlsLayer(SSLProtocol):
-    """asyncio's TLS protocol between a socket that began in the clear and its front.
-
-    The one of the standard library, since it takes the bytes already read in a plain call, on any event loop.
-    """
-
-    max_size = 32 * 1024  # one TLS record and its framing; the default reserves 256 KiB per connection
-
-    def __init__(self, front: FrontProtocol, context: ssl.SSLContext, limits: Limits) -> None:
-        super().__init__(
-            front.loop,
-            front,
-            context,
-            None,  # type: ignore[arg-type]  # nobody waits for the handshake
-            server_side=True,
-            ssl_handshake_timeout=limits.tls_handshake_s,  # type: ignore[arg-type]  # typeshed: int
-            ssl_shutdown_timeout=limits.linger_s,
-        )
-        self._front = front
-
-    def feed(self, received: bytes) -> None:
-        """Take bytes that were read before this layer existed."""
-        for start in range(0, len(received), self.max_size):
-            piece = received[start : start + self.max_size]
-            self.get_buffer(len(piece))[: len(piece)] = piece
-            self.buffer_updated(len(piece))
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell the front also about a handshake that failed, which the base class keeps to itself."""
-        super().connection_lost(exc)
-        self._front.forget()
 
 
 class DiscreetLogger(logging.LoggerAdapter[logging.Logger]):
