@@ -29,6 +29,7 @@ from chappe.dialects.base import (
     detail_of,
     retry_after,
 )
+from chappe.gateway.earlier import IN_HAND_S, Earlier
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.pace import Change, Link
 from chappe.gateway.reports import report_of
@@ -39,19 +40,19 @@ from chappe.store.engine import Store
 log = structlog.get_logger()
 
 RECEIPT, INBOUND = "receipt", "inbound"
+SMPP = "smpp"  # the dialect of binds
+SMPP_RECEIPT, SMPP_INBOUND = "smpp_receipt", "smpp_inbound"
+BOUND_KINDS = frozenset({SMPP_RECEIPT, SMPP_INBOUND})
 TIMEOUT_S = 10.0
 # Seconds until the next attempt after the 1st, 2nd, ... one: three and a half days in all, each cut by up to a tenth.
 BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 86400)
-IN_HAND_S = 60  # how long a claimed callback is ours before it comes due again
 LANES = 32  # callbacks to one URL at once
 WAITING_PER_URL_MAX = 20_000
 WAITING_MAX = 50_000
 OVERFLOW_S = 5.0  # what memory has no room for comes due again after this
 CLAIM_MAX = 500
 URLS_MAX = 10_000
-EARLIER_MAX = 10_000  # callbacks to one URL, failed or put off, that later ones wait for
 PROBE_S = 5.0  # while one callback finds out whether a URL is back, the others come due again after this
-FOLLOW_S = 1.0  # how long after a failed callback's next attempt a later one is looked at again
 RETRY_AFTER_STATUSES = (429, 503)
 GONE = 410
 
@@ -92,31 +93,15 @@ class Destination:
         self.link = Link()
         self.lanes: list[deque[DueCallback]] = [deque() for _ in range(LANES)]
         self.waiting_count = 0
-        self._earlier: dict[int, DueCallback] = {}  # by message, the first one that has to be tried (again)
+        self.earlier = Earlier()
 
     def wait_s(self, due: DueCallback, now_ms: int, now_s: float) -> float:
         """How long a callback must wait: for the URL to recover, and for an earlier callback of the same message."""
-        wait_s = self.link.wait_s(now_s)
-        earlier = self._earlier.get(due.message_id)
-        if earlier is None or earlier.id >= due.id or is_overdue(earlier, now_ms):
-            return wait_s
-        return max(wait_s, (earlier.due_ms - now_ms) / 1000 + FOLLOW_S, FOLLOW_S)
+        return max(self.link.wait_s(now_s), self.earlier.wait_s(due, now_ms))
 
     def has_room(self, now_s: float) -> bool:
         """Whether one more may wait here: all that memory holds, or one alone to find out whether the URL is back."""
         return self.waiting_count < self.link.allowance(WAITING_PER_URL_MAX, now_s)
-
-    def remember(self, due: DueCallback, due_ms: int, now_ms: int) -> None:
-        """A callback is made later: those of its message that come after it wait for it."""
-        earlier = self._earlier.get(due.message_id)
-        if earlier is not None and earlier.id < due.id and not is_overdue(earlier, now_ms):
-            return
-        if len(self._earlier) >= EARLIER_MAX:
-            oldest = next(iter(self._earlier))
-            if not is_overdue(self._earlier[oldest], now_ms):
-                return
-            del self._earlier[oldest]
-        self._earlier[due.message_id] = msgspec.structs.replace(due, due_ms=due_ms)
 
     def learn(
         self, due: DueCallback, result: CallbackResult, reply: Reply | Declined, now_ms: int, now_s: float
@@ -124,9 +109,9 @@ class Destination:
         """How an attempt went, for those that come after it. One failure alone is bad luck, unless the receiver asks
         for time."""
         if result.state == "pending":
-            self.remember(due, result.due_ms, now_ms)
+            self.earlier.remember(due, result.due_ms, now_ms)
         else:
-            self._earlier.pop(due.message_id, None)
+            self.earlier.forget(due)
         asked_s = retry_after_s(reply)
         if result.state not in ("pending", "failed") or isinstance(reply, Declined):
             self.link.succeed()
@@ -136,7 +121,17 @@ class Destination:
             self.link.doubt(now_s)
 
 
+class Bound(Protocol):
+    """What makes callbacks to binds."""
+
+    def takes(self, account_id: int) -> bool: ...
+
+    def take(self, due: DueCallback) -> None: ...
+
+
 class CallbackDesk:
+    """`bound` makes those to binds; `reports` tells which changes whoever submitted over a bind wants to hear of."""
+
     def __init__(
         self,
         *,
@@ -148,12 +143,16 @@ class CallbackDesk:
         ids: IdMaker,
         feed: Feed,
         ways: Mapping[str, Way] | None = None,
+        bound: Bound | None = None,
+        reports: Callable[[str, State], bool] = lambda _memo, _state: True,
     ) -> None:
         self._ways = {
             RECEIPT: Way(lambda account: account.receipt_url, self._by_http(write_receipt)),
             INBOUND: Way(lambda account: account.inbound_url, self._by_http(write_inbound)),
             **(ways or {}),
         }
+        self._bound = bound
+        self._reports = reports
         self._store = store
         self._directory = directory
         self._dialects = dialects
@@ -173,10 +172,19 @@ class CallbackDesk:
     def plan(self, message: Message, state: State, detail: str) -> CallbackDraft | None:
         """Whether the customer is to be told that a message came into a state; asked in the commit that changes it."""
         account = self._directory().account(message.account_id)
-        if account is None or not (message.receipt_url or account.receipt_url):
+        if account is None:
             return None
-        dialect = self._dialects.get(account.receipt_dialect or message.dialect)
+        own_url = message.receipt_url
+        words = account.receipt_dialect or message.dialect
+        if words == SMPP and own_url:  # nobody is called in words of binds
+            words = message.dialect
+        is_bound = words == SMPP
+        if not (is_bound or own_url or account.receipt_url):
+            return None
+        dialect = self._dialects.get(words)
         if dialect is None or state not in dialect.north.reported_states:
+            return None
+        if is_bound and not self._reports(message.memo, state):
             return None
         now_ms = self._clock.now_ms()
         report = report_of(message, state=state, changed_ms=now_ms, detail=detail)
@@ -184,16 +192,21 @@ class CallbackDesk:
             id=self._ids.make(now_ms),
             account_id=account.id,
             message_id=message.id,
-            kind=RECEIPT,
+            kind=SMPP_RECEIPT if is_bound else RECEIPT,
             dialect=dialect.name,
             payload=_encoder.encode(report).decode(),
-            url=message.receipt_url,
+            url=own_url,
+            is_bound=is_bound,
+            is_left=is_bound and (self._bound is None or not self._bound.takes(account.id)),
         )
 
     def announce(self, callbacks: Iterable[DueCallback]) -> None:
         """Take callbacks in hand that this node has claimed. What does not fit comes due again by itself."""
         for due in callbacks:
-            self._take(due)
+            if due.kind not in BOUND_KINDS:
+                self._take(due)
+            elif self._bound is not None:
+                self._bound.take(due)
 
     async def run_once(self) -> int:
         """One round over callbacks that are due (again); tells how many were claimed."""
@@ -327,7 +340,7 @@ class CallbackDesk:
     def _put_off(self, destination: Destination, due: DueCallback, wait_s: float) -> None:
         now_ms = self._clock.now_ms()
         later_ms = now_ms + max(0, int(wait_s * 1000)) + due.id % 1000
-        destination.remember(due, later_ms, now_ms)
+        destination.earlier.remember(due, later_ms, now_ms)
         self._close(
             due,
             CallbackResult(
@@ -386,7 +399,7 @@ def judge(due: DueCallback, reply: Reply | Declined, now_ms: int) -> CallbackRes
         state, due_ms = "done", now_ms
     elif status == GONE:
         state, due_ms = "disabled", now_ms
-    elif isinstance(reply, Declined) or due.attempt > len(BACKOFF_S):
+    elif isinstance(reply, Declined) or is_last(due):
         state, due_ms = "failed", now_ms
     else:
         wait_s = max(backoff_s(due.attempt, due.id), retry_after_s(reply))
@@ -394,9 +407,9 @@ def judge(due: DueCallback, reply: Reply | Declined, now_ms: int) -> CallbackRes
     return CallbackResult(id=due.id, attempt=due.attempt, state=state, due_ms=due_ms, status=status, detail=detail)
 
 
-def is_overdue(due: DueCallback, now_ms: int) -> bool:
-    """What was not tried when it was due, another node has taken up."""
-    return now_ms > due.due_ms + IN_HAND_S * 1000
+def is_last(due: DueCallback) -> bool:
+    """Whether no attempt follows this one."""
+    return due.attempt > len(BACKOFF_S)
 
 
 def backoff_s(attempt: int, spread: int) -> float:
