@@ -191,6 +191,7 @@ class App:
             wake=self._fleet.wake,
             feed=self.feed,
             is_blocked=self._blacklist.is_blocked,
+            reserve=self._fleet.reserve,
         )
         self._sessions = SessionDesk(store, self._known, self._sealer, clock)
         accounts = Accounts(self._known, clock, self._sessions)

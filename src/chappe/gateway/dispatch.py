@@ -1,13 +1,14 @@
 """Due messages go to their carrier, within its window and throughput; verdicts come back and are kept.
 
-One dispatcher per carrier. A round claims as many due messages as the link has room for (that commit says "sending,
-attempt n" before a byte leaves) and starts each on its way. Every verdict is written down with what follows from it;
-until that is written the message counts as ours. A link that is shut passes on what another carrier could take. Whoever
-was blocked while a message to them waited does not get it.
+One dispatcher per carrier. While nothing waits and there is room, messages leave without queueing: they are accepted in
+`sending`, which is one commit less. Else a round claims as many due messages as the link has room for (that commit says
+"sending, attempt n" before a byte leaves) and starts each on its way. Every verdict is written down with what follows
+from it; until that is written the message counts as ours. A link that is shut passes on what another carrier could
+take. Whoever was blocked while a message to them waited does not get it.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 import structlog
 
@@ -71,6 +72,11 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._doubts_count = 0  # came into doubt since this was last logged
         self._is_woken = asyncio.Event()
+        self._wakes_count = 0
+        self._is_drained = False  # nothing was left waiting by the last claim, and nothing came since
+        self._reserved_count = 0  # messages about to be kept, which then leave at once
+        self._is_settled = asyncio.Event()  # none of these
+        self._is_settled.set()
         self._is_stopping = False
 
     @property
@@ -79,7 +85,46 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Look now: something may be due."""
+        self._wakes_count += 1
+        self._is_drained = False
         self._is_woken.set()
+
+    # What leaves without queueing
+
+    def reserve(self, messages: Sequence[Message]) -> bool:
+        """Take room for messages that are about to be kept; not where others wait, who would be overtaken."""
+        if not self._is_drained or len(messages) > self.room():
+            return False
+        ids = [message.id for message in messages]
+        self.in_hand.update(ids)
+        self._under_way.update(ids)
+        self._throughput.spend(len(ids))
+        self._reserved_count += len(ids)
+        self._is_settled.clear()
+        return True
+
+    def begin(self, messages: Sequence[Message]) -> None:
+        """They are kept, in `sending`: send them."""
+        for message in messages:
+            self._launch(message)
+        self._unreserve(len(messages))
+
+    def release(self, messages: Sequence[Message], *, is_lost: bool) -> None:
+        """They are not sent. `is_lost`: nobody knows whether they were kept; then the next claim finds them."""
+        ids = [message.id for message in messages]
+        self.in_hand.difference_update(ids)
+        self._under_way.difference_update(ids)
+        self._unreserve(len(ids))
+        if is_lost:
+            self._is_claim_lost = True
+        self.wake()
+
+    def _unreserve(self, count: int) -> None:
+        self._reserved_count -= count
+        if not self._reserved_count:
+            self._is_settled.set()
+
+    # Rounds
 
     def stop(self) -> None:
         """Claim nothing more; what is under way goes on until `drain`."""
@@ -89,8 +134,12 @@ class Dispatcher:
     async def drain(self, timeout_s: float | None = None) -> None:
         """Wait for what is under way; what takes longer is given up: doubtful, once this node leaves."""
         try:
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._is_settled.wait()
+                while self._tasks:
+                    await asyncio.wait(set(self._tasks))
+        except TimeoutError:
+            pass
         except asyncio.CancelledError:
             self._give_up()
             raise
@@ -130,19 +179,26 @@ class Dispatcher:
         """One round: claim what the link has room for and start it; tells how many messages that were."""
         room = self.room()
         if room:
+            wakes_count, self._is_drained = self._wakes_count, False
             claimed = await self._claim(room)
+            self._is_drained = len(claimed) < room and wakes_count == self._wakes_count
             self._throughput.spend(len(claimed))
             for message in claimed:
-                hindrance = self._hindrance(message)
-                if hindrance is None:
-                    self._under_way.add(message.id)
-                    self._start(self._send(message))
-                else:
-                    self._start(self._record(message, self._after(message, hindrance), hindrance))
+                self._launch(message)
             return len(claimed)
         if self.link.is_shut(self._clock.monotonic_s()) and not self._is_stopping:
             return await self._pass_on()
         return 0
+
+    def _launch(self, message: Message) -> None:
+        """Send a message that is in `sending` and ours, if nothing speaks against it."""
+        hindrance = self._hindrance(message)
+        if hindrance is None:
+            self._under_way.add(message.id)
+            self._start(self._send(message))
+        else:
+            self._under_way.discard(message.id)
+            self._start(self._record(message, self._after(message, hindrance), hindrance))
 
     def _hindrance(self, message: Message) -> Refused | None:
         """Why a claimed message must not leave after all."""

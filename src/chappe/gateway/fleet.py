@@ -1,11 +1,11 @@
 """All dispatchers, one per configured carrier; they follow the configuration while the gateway runs."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
-from chappe.core.model import Carrier
+from chappe.core.model import Carrier, Message
 from chappe.gateway.dispatch import Dispatcher
 from chappe.store.database import StoreError
 
@@ -28,6 +28,12 @@ class Fleet:
         dispatcher = self._dispatchers.get(carrier_id)
         if dispatcher is not None:
             dispatcher.wake()
+
+    def reserve(self, carrier_id: int, messages: Sequence[Message]) -> Dispatcher | None:
+        """Room at a carrier for messages that are about to be kept, where nothing waits that would have to go first:
+        whoever gave it must `begin` or `release` them. None where they have to queue."""
+        dispatcher = self._dispatchers.get(carrier_id)
+        return dispatcher if dispatcher is not None and dispatcher.reserve(messages) else None
 
     def follow(self, carriers: Iterable[Carrier]) -> None:
         """Start what is new, replace what changed, retire what is gone. A retired one finishes what is under way, and

@@ -5,7 +5,7 @@ checks is part of the dialects' behaviour (smsfox 5.2): recipients, originator, 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from chappe.store.database import StoreError, StoreUnavailable
 from chappe.store.engine import Store
 from chappe.store.messages import Acceptance
 
+AT_ONCE_MAX = 20  # recipients of a submission whose messages leave without queueing
 WAITING_MAX = 5_000  # what may wait to be written before new work is refused
 ID_TRIES_MAX = 3
 NAME_MAX = 200  # characters of a reference by which a submission is found
@@ -52,6 +53,21 @@ class Known(Protocol):
     def routing(self) -> RoutingTable: ...
 
 
+class Room(Protocol):
+    """Room at a carrier, for messages that leave as soon as they are kept."""
+
+    def begin(self, messages: Sequence[Message]) -> None: ...
+
+    def release(self, messages: Sequence[Message], *, is_lost: bool) -> None: ...
+
+
+Reserve = Callable[[int, Sequence[Message]], Room | None]  # by the carrier's id; None where they must queue
+
+
+def always_queue(_carrier_id: int, _messages: Sequence[Message]) -> None:
+    return None
+
+
 class Intake:
     def __init__(
         self,
@@ -63,7 +79,9 @@ class Intake:
         wake: Callable[[int], None],
         feed: Feed,
         is_blocked: IsBlocked = nobody_is_blocked,
+        reserve: Reserve = always_queue,
     ) -> None:
+        self._reserve = reserve
         self._is_blocked = is_blocked
         self._duplicates = Duplicates(clock)
         self._store = store
@@ -127,21 +145,46 @@ class Intake:
                 return draft
             name = draft.messages[0].reference if submission.is_findable else ""
             scheduled_ms = submission.scheduled_ms or 0
+            room, messages = self._room_for(draft.messages)
+            acceptance = Acceptance(account.id, messages, now_ms, name, scheduled_ms if scheduled_ms > now_ms else 0)
             try:
-                is_kept = await self._store.accept(
-                    Acceptance(account.id, draft.messages, now_ms, name, scheduled_ms if scheduled_ms > now_ms else 0)
-                )
-            except StoreUnavailable:
-                return Refused(Refusal.OVERLOADED)
-            except StoreError:  # another process made the same id in the same millisecond
-                continue
-            return self._accepted(submission, draft, name) if is_kept else Refused(Refusal.NO_FUNDS)
+                is_kept = await self._store.accept(acceptance)
+            except BaseException as error:
+                if room is not None:
+                    room.release(messages, is_lost=is_fate_unknown(error))
+                if isinstance(error, StoreUnavailable):
+                    return Refused(Refusal.OVERLOADED)
+                if isinstance(error, StoreError):  # another process made the same id in the same millisecond
+                    continue
+                raise
+            if not is_kept:
+                if room is not None:
+                    room.release(messages, is_lost=False)
+                return Refused(Refusal.NO_FUNDS)
+            if room is not None:
+                room.begin(messages)
+            else:
+                for carrier_id in {one.carrier_id for one in messages}:
+                    self._wake(carrier_id)
+            return self._accepted(submission, draft, name)
         return Refused(Refusal.INTERNAL)
+
+    def _room_for(self, messages: tuple[Message, ...]) -> tuple[Room | None, tuple[Message, ...]]:
+        """Room for messages at their carrier, where they can leave at once, and the messages as they are kept then."""
+        first = messages[0]
+        if first.state is not State.QUEUED or len(messages) > AT_ONCE_MAX:
+            return None, messages
+        if len(messages) > 1 and any(
+            one.carrier_id != first.carrier_id or one.state != first.state for one in messages
+        ):
+            return None, messages
+        room = self._reserve(first.carrier_id, messages)
+        if room is None:
+            return None, messages
+        return room, tuple([replace(one, state=State.SENDING, attempt=1) for one in messages])
 
     def _accepted(self, submission: Submission, draft: "Draft", name: str) -> Accepted:
         messages = draft.messages
-        for carrier_id in {one.carrier_id for one in messages}:
-            self._wake(carrier_id)
         if self._feed.watchers:
             for one in messages:
                 self._feed.tell(Step.ACCEPTED, one.dialect, one.id, one.recipient)
@@ -150,6 +193,11 @@ class Intake:
         for reason in draft.refusals.values():
             self._feed.tell(Step.REFUSED, reason)
         return Accepted(tickets_of(submission, draft), name or str(messages[0].submission_id))
+
+
+def is_fate_unknown(error: BaseException) -> bool:
+    """Whether what was to be written may have been written all the same."""
+    return isinstance(error, StoreUnavailable) or not isinstance(error, StoreError)
 
 
 class Draft(Struct, frozen=True):

@@ -24,6 +24,7 @@ from chappe.core.model import VIRTUAL, Coding, Message, Priority, Service, State
 from chappe.store.callbacks import Callbacks
 from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant
 from chappe.store.money import Ledger
+from chappe.store.nodes import Node
 from chappe.store.schema import entry as entry_row
 from chappe.store.schema import message, named_submission, scheduled_submission
 
@@ -137,7 +138,8 @@ def backups_text(backups: Iterable[int]) -> str:
 
 
 class Acceptance(Struct, frozen=True):
-    """A submission ready to be kept: its messages, all of one account. It is kept whole or not at all."""
+    """A submission ready to be kept: its messages, all of one account. It is kept whole or not at all. What is in
+    `sending` already, this node sends as soon as it is kept."""
 
     account_id: int
     messages: tuple[Message, ...]
@@ -177,10 +179,12 @@ class Expiry(Struct, frozen=True):
 
 
 class Messages:
-    def __init__(self, database: Database, ledger: Ledger, callbacks: Callbacks) -> None:
+    def __init__(self, database: Database, ledger: Ledger, callbacks: Callbacks, node: Node) -> None:
+        self._node = node
         self._ledger = ledger
         self._callbacks = callbacks
         kinds = {column.name: BigInteger if isinstance(column.type, BigInteger) else Text for column in MESSAGE_COLUMNS}
+        kinds["node_id"] = BigInteger
         fresh = Batch(database, **kinds)
         self._insert = Prepared(database, insert(message).from_select(list(kinds), select(fresh.table)), fresh)
         ids = Batch(database, id=BigInteger)
@@ -270,7 +274,10 @@ class Messages:
         accepted = [one for one, is_granted in zip(fresh, granted, strict=True) if is_granted]
         if accepted:
             messages = [each for one in accepted for each in one.messages]
-            transaction.run(self._insert, [row_of(each) for each in messages])
+            node_id = self._node.id  # of what leaves as soon as it is kept
+            transaction.run(
+                self._insert, [(*row_of(one), node_id if one.state is State.SENDING else 0) for one in messages]
+            )
             self._ledger.write(transaction, entries(Kind.RESERVE, messages), accepted[0].now_ms)
             self._keep_more(transaction, accepted)
         if len(accepted) == len(acceptances):
