@@ -8,7 +8,7 @@ whoever has such a bind; while nobody has, it lies.
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Select, Text, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Select, Text, bindparam, exists, insert, select, update
 
 from chappe.core.model import Message, State
 from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant
@@ -156,6 +156,14 @@ class Callbacks:
             .with_for_update(skip_locked=True)
         )
         self._claim_bound = claiming(database, bound)
+        accounts = Batch(database, id=BigInteger)
+        is_lying = exists().where(
+            IS_PENDING,
+            callback.c.is_bound == BOUND,
+            callback.c.account_id == accounts.c.id,
+            callback.c.due_ms <= bindparam("now"),
+        )
+        self._lying = Prepared(database, select(accounts.c.id).where(is_lying), accounts)
         forlorn = (
             select(callback.c.id)
             .where(IS_PENDING, callback.c.is_bound == BOUND, callback.c.due_ms <= bindparam("long_ago"))
@@ -279,6 +287,10 @@ class Callbacks:
             ]
             for one in claims
         ]
+
+    def bound_accounts(self, transaction: Transaction, account_ids: Sequence[int], now_ms: int) -> list[int]:
+        """Which of these accounts have callbacks to their binds that are due."""
+        return [row[0] for row in transaction.rows(self._lying, [(each,) for each in account_ids], now=now_ms)]
 
     def resign_many(self, transaction: Transaction, wishes: Sequence[Resignation], is_repeat: bool) -> list[int]:
         """Give up what waited too long for a bind; how many callbacks that were."""
