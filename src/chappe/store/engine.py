@@ -68,7 +68,7 @@ class Store:
         self.blocks = BlockList(database)
         self.inbox = Inbox(database, self._callbacks, self.blocks)
         self._receipts = Receipts(database, self.ledger, self._callbacks)
-        self._messages = Messages(database, self.ledger, self._callbacks)
+        self._messages = Messages(database, self.ledger, self._callbacks, self.node)
         self.histories = Histories(database)
         self._outbox = Outbox(database, self.ledger, self._callbacks, self._receipts, self.node)
         # The rank is the order within a round: verdicts before the receipts that may belong to them, intake before the
@@ -171,6 +171,10 @@ class Store:
             return [one.message for one in past[:count_max]]
 
         return look
+
+    def bound_accounts(self, account_ids: Sequence[int], now_ms: int) -> Callable[[Transaction], list[int]]:
+        """Which of these accounts have callbacks to their binds that are due."""
+        return lambda transaction: self._callbacks.bound_accounts(transaction, account_ids, now_ms)
 
     def _expire_many(
         self, transaction: Transaction, expiries: Sequence[Expiry], is_repeat: bool
