@@ -247,7 +247,8 @@ class Dispatcher:
         finally:
             self._under_way.discard(message.id)
         self._hear(verdict)
-        self._is_woken.set()
+        if not self._is_drained:  # who waits may have room now
+            self._is_woken.set()
         await self._record(message, self._after(message, verdict), verdict)
 
     def _hear(self, verdict: Verdict) -> None:
