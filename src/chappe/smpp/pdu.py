@@ -5,23 +5,38 @@ Reading is strict: a length that does not add up, a text without its end, a numb
 which knows what to answer. Optional parameters (TLVs) are kept as they came, known or not, in their order.
 """
 
-from collections.abc import Callable
 from enum import IntEnum
 from struct import Struct as Layout
 from struct import error as LayoutError
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 
 from msgspec import Struct
 
-from chappe.smpp.tlv import Tlvs, check
+from chappe.smpp.fields import (
+    READ_ERRORS,
+    WRITE_ERRORS,
+    BadField,
+    Destinations,
+    Failures,
+    Field,
+    Fields,
+    Number,
+    Octets,
+    Text,
+    fault_of,
+    reader_of,
+    writer_of,
+)
+from chappe.smpp.fields import Address as Address
+from chappe.smpp.fields import Unsuccessful as Unsuccessful
+from chappe.smpp.tlv import Tlvs, read_tlvs, read_tlvs_patiently, write_tlvs
 
 HEADER: Final = Layout(">IIII")  # command_length, command_id, command_status, sequence_number (3.2)
 HEADER_OCTETS: Final = 16
-PDU_OCTETS_MAX: Final = 65_536
+PDU_OCTETS_MAX: Final = 0x1_1000  # a message_payload of 64 K octets and everything beside it
 SEQUENCE_MAX: Final = 0x7FFF_FFFF
 RESPONSE: Final = 0x8000_0000  # the bit of a response's command_id
 MESSAGE_OCTETS_MAX: Final = 254  # of short_message
-DESTINATIONS_MAX: Final = 254  # of submit_multi
 
 
 class Status(IntEnum):
@@ -85,33 +100,31 @@ class Status(IntEnum):
     INVALID_BROADCAST_FREQUENCY = 0x107
     INVALID_BROADCAST_ALIAS = 0x108
     INVALID_BROADCAST_AREA = 0x109
-    INVALID_BROADCAST_COUNT = 0x10A
+    INVALID_BROADCAST_AREA_COUNT = 0x10A
     INVALID_BROADCAST_CONTENT = 0x10B
-
-
-class Address(NamedTuple):
-    """Where a message goes or comes from (4.1, address_ton, address_npi and an address of up to 20 characters)."""
-
-    ton: int
-    npi: int
-    value: str
-
-
-class Unsuccessful(NamedTuple):
-    """A destination of a submit_multi that did not get the message (4.5.2.1)."""
-
-    address: Address
-    status: int
+    INVALID_BROADCAST_CLASS = 0x10C
+    BROADCAST_FAILED = 0x10D
+    BROADCAST_QUERY_FAILED = 0x10E
+    BROADCAST_CANCEL_FAILED = 0x10F
+    INVALID_BROADCAST_REPETITIONS = 0x110
+    INVALID_BROADCAST_SERVICE_GROUP = 0x111
+    INVALID_BROADCAST_CHANNEL = 0x112
 
 
 class Body(Struct, frozen=True, gc=False):
-    """What follows the header; each kind is a class of its own. Texts are one character an octet (Latin-1)."""
+    """What follows the header; each kind is a class of its own. Texts are one character an octet (Latin-1).
+
+    Each kind may have parameters behind its fields: SMPP 5.0 allows congestion_state in every response (4.8.4.18), and
+    those of vendors are anywhere.
+    """
 
     command_id: ClassVar[int]
 
 
 class GenericNack(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x8000_0000
+
+    tlvs: Tlvs = ()
 
 
 class Bind(Body, frozen=True, gc=False):
@@ -167,17 +180,25 @@ class Outbind(Body, frozen=True, gc=False):
 class Unbind(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x06
 
+    tlvs: Tlvs = ()
+
 
 class UnbindResponse(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x8000_0006
+
+    tlvs: Tlvs = ()
 
 
 class EnquireLink(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x15
 
+    tlvs: Tlvs = ()
+
 
 class EnquireLinkResponse(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x8000_0015
+
+    tlvs: Tlvs = ()
 
 
 class ShortMessage(Body, frozen=True, gc=False):
@@ -316,6 +337,8 @@ class CancelSm(Body, frozen=True, gc=False):
 class CancelSmResponse(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x8000_0008
 
+    tlvs: Tlvs = ()
+
 
 class ReplaceSm(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x07
@@ -335,6 +358,8 @@ class ReplaceSm(Body, frozen=True, gc=False):
 class ReplaceSmResponse(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x8000_0007
 
+    tlvs: Tlvs = ()
+
 
 class AlertNotification(Body, frozen=True, gc=False):
     command_id: ClassVar[int] = 0x102
@@ -348,6 +373,66 @@ class AlertNotification(Body, frozen=True, gc=False):
     tlvs: Tlvs = ()
 
 
+class BroadcastSm(Body, frozen=True, gc=False):
+    """SMPP 5.0, 4.4.1; what is broadcast, where and how often stands in TLVs."""
+
+    command_id: ClassVar[int] = 0x111
+
+    service_type: str = ""
+    source_ton: int = 0
+    source_npi: int = 0
+    source: str = ""
+    message_id: str = ""
+    priority_flag: int = 0
+    schedule_delivery_time: str = ""
+    validity_period: str = ""
+    replace_if_present: int = 0
+    data_coding: int = 0
+    default_message_id: int = 0
+    tlvs: Tlvs = ()
+
+
+class BroadcastSmResponse(MessageResponse, frozen=True, gc=False):
+    command_id: ClassVar[int] = 0x8000_0111
+
+
+class QueryBroadcastSm(Body, frozen=True, gc=False):
+    """SMPP 5.0, 4.6.1."""
+
+    command_id: ClassVar[int] = 0x112
+
+    message_id: str = ""
+    source_ton: int = 0
+    source_npi: int = 0
+    source: str = ""
+    tlvs: Tlvs = ()
+
+
+class QueryBroadcastSmResponse(MessageResponse, frozen=True, gc=False):
+    """SMPP 5.0, 4.6.3; what became of the broadcast stands in TLVs."""
+
+    command_id: ClassVar[int] = 0x8000_0112
+
+
+class CancelBroadcastSm(Body, frozen=True, gc=False):
+    """SMPP 5.0, 4.6.5."""
+
+    command_id: ClassVar[int] = 0x113
+
+    service_type: str = ""
+    message_id: str = ""
+    source_ton: int = 0
+    source_npi: int = 0
+    source: str = ""
+    tlvs: Tlvs = ()
+
+
+class CancelBroadcastSmResponse(Body, frozen=True, gc=False):
+    command_id: ClassVar[int] = 0x8000_0113
+
+    tlvs: Tlvs = ()
+
+
 class Pdu(Struct, frozen=True, gc=False):
     """One PDU: its body and what its header says beyond length and kind."""
 
@@ -357,7 +442,10 @@ class Pdu(Struct, frozen=True, gc=False):
 
 
 class PduError(ValueError):
-    """Octets that are no PDU: what is wrong, the octets themselves, and what the header said, where it was there."""
+    """Octets that are no PDU: what is wrong, the octets themselves, and what the header said, where it was there.
+
+    For a body that does not fit into its fields `raw` is empty.
+    """
 
     def __init__(self, status: Status, detail: str, raw: bytes) -> None:
         super().__init__(detail)
@@ -366,60 +454,33 @@ class PduError(ValueError):
         self.raw = raw
         header = HEADER.unpack_from(raw) if len(raw) >= HEADER_OCTETS else (0, 0, 0, 0)
         self.command_id: int = header[1]
+        self.command_status: int = header[2]  # what the peer said, if this is a response
         self.sequence: int = header[3]
 
     @property
     def answer(self) -> Pdu | None:
-        """What goes back: the response of that kind of request, else generic_nack (4.3); None for a response, which
-        nobody answers."""
+        """What goes back: generic_nack where the length or the command is wrong (4.3), else the response of that kind
+        of request; None for a response, which nobody answers."""
         if self.command_id & RESPONSE:
             return None
-        kind = BODIES.get(self.command_id | RESPONSE) if self.command_id in BODIES else None
-        return Pdu((kind or GenericNack)(), self.sequence, self.status)
+        kind = GenericNack if self.status in NACKED else BODIES.get(self.command_id | RESPONSE, GenericNack)
+        return Pdu(kind(), self.sequence, self.status)
 
+
+NACKED: Final = (Status.INVALID_COMMAND_LENGTH, Status.INVALID_COMMAND_ID)
 
 # The table of fields
 
-
-class Number(NamedTuple):
-    """An unsigned integer of so many octets, the most significant first (3.1)."""
-
-    octets: int
-
-
-class Text(NamedTuple):
-    """A C-octet string of at most so many octets, its final NULL included (3.1)."""
-
-    octets_max: int
-
-
-class Octets(NamedTuple):
-    """Octets behind one that tells how many there are."""
-
-    octets_max: int
-
-
-class Destinations(NamedTuple):
-    """dest_address(es) of submit_multi behind their count (4.5.1.1)."""
-
-
-class Failures(NamedTuple):
-    """unsuccess_sme(s) of submit_multi_resp behind their count (4.5.2.1)."""
-
-
-Kind = Number | Text | Octets | Destinations | Failures
-Field = tuple[str, Kind]
-
-BYTE = Number(1)
+BYTE = Number()
 ADDRESS_MAX, LONG_ADDRESS_MAX, MESSAGE_ID_MAX, TIME_MAX = 21, 65, 65, 17
 
 
-def address(name: str, octets_max: int = ADDRESS_MAX) -> tuple[Field, ...]:
+def address(name: str, octets_max: int = ADDRESS_MAX) -> Fields:
     return (f"{name}_ton", BYTE), (f"{name}_npi", BYTE), (name, Text(octets_max))
 
 
-NOTHING: tuple[Field, ...] = ()
-BIND: tuple[Field, ...] = (
+NOTHING: Fields = ()
+BIND: Fields = (
     ("system_id", Text(16)),
     ("password", Text(9)),
     ("system_type", Text(13)),
@@ -428,12 +489,12 @@ BIND: tuple[Field, ...] = (
     ("address_npi", BYTE),
     ("address_range", Text(41)),
 )
-BIND_RESPONSE: tuple[Field, ...] = (("system_id", Text(16)),)
+BIND_RESPONSE: Fields = (("system_id", Text(16)),)
 SERVICE_TYPE: Field = ("service_type", Text(6))
 MESSAGE_ID: Field = ("message_id", Text(MESSAGE_ID_MAX))
-TIMES: tuple[Field, ...] = (("schedule_delivery_time", Text(TIME_MAX)), ("validity_period", Text(TIME_MAX)))
+TIMES: Fields = (("schedule_delivery_time", Text(TIME_MAX)), ("validity_period", Text(TIME_MAX)))
 MESSAGE: Field = ("short_message", Octets(MESSAGE_OCTETS_MAX))
-DELIVERY: tuple[Field, ...] = (
+DELIVERY: Fields = (
     ("esm_class", BYTE),
     ("protocol_id", BYTE),
     ("priority_flag", BYTE),
@@ -444,9 +505,9 @@ DELIVERY: tuple[Field, ...] = (
     ("default_message_id", BYTE),
     MESSAGE,
 )
-SHORT_MESSAGE: tuple[Field, ...] = (SERVICE_TYPE, *address("source"), *address("destination"), *DELIVERY)
+SHORT_MESSAGE: Fields = (SERVICE_TYPE, *address("source"), *address("destination"), *DELIVERY)
 
-FIELDS: dict[type[Body], tuple[Field, ...]] = {
+FIELDS: dict[type[Body], Fields] = {
     GenericNack: NOTHING,
     BindReceiver: BIND,
     BindTransmitter: BIND,
@@ -488,6 +549,21 @@ FIELDS: dict[type[Body], tuple[Field, ...]] = {
     ),
     ReplaceSmResponse: NOTHING,
     AlertNotification: (*address("source", LONG_ADDRESS_MAX), *address("esme", LONG_ADDRESS_MAX)),
+    BroadcastSm: (
+        SERVICE_TYPE,
+        *address("source"),
+        MESSAGE_ID,
+        ("priority_flag", BYTE),
+        *TIMES,
+        ("replace_if_present", BYTE),
+        ("data_coding", BYTE),
+        ("default_message_id", BYTE),
+    ),
+    BroadcastSmResponse: (MESSAGE_ID,),
+    QueryBroadcastSm: (MESSAGE_ID, *address("source")),
+    QueryBroadcastSmResponse: (MESSAGE_ID,),
+    CancelBroadcastSm: (SERVICE_TYPE, MESSAGE_ID, *address("source")),
+    CancelBroadcastSmResponse: NOTHING,
 }
 BODIES: dict[int, type[Body]] = {kind.command_id: kind for kind in FIELDS}
 
@@ -504,26 +580,27 @@ BAD_FIELD: dict[str, Status] = {
     "validity_period": Status.INVALID_VALIDITY,
     "short_message": Status.INVALID_MESSAGE_LENGTH,
     "destinations": Status.INVALID_DESTINATION_COUNT,
+    "dest_flag": Status.INVALID_DESTINATION_FLAG,
+    "tlvs": Status.INVALID_OPTIONAL_PART,
+    "tlv": Status.INVALID_PARAMETER_LENGTH,
 }
 
 # Reading and writing
 
-Found = tuple[Any, int]  # a value and where the next one begins
-Read = Callable[[bytes, int], Found]
-Write = Callable[[Any], bytes]
+
+class Plan:
+    """How the bodies of one kind are read and written: the table of fields, made ready."""
+
+    def __init__(self, kind: type[Body]) -> None:
+        self.empty = kind()
+        self.fields = FIELDS[kind]
+        # What a message centre says nobody there will repair for us; who asks us may be told what is wrong.
+        is_patient = kind.command_id & RESPONSE or kind is DeliverSm
+        self.read = reader_of(kind, self.fields, read_tlvs_patiently if is_patient else read_tlvs)
+        self.write = writer_of(self.fields, write_tlvs)
 
 
-class Bad(Exception):
-    """What is wrong with a field; `decode` and `encode` know the rest."""
-
-
-class Step(NamedTuple):
-    """One field, or numbers in a row, which are read and written at once."""
-
-    names: tuple[str, ...]
-    layout: Layout | None  # of numbers; else one field by its functions
-    read: Read
-    write: Write
+PLANS: dict[int, Plan] = {kind.command_id: Plan(kind) for kind in FIELDS}
 
 
 def decode(octets: bytes) -> Pdu:
@@ -532,15 +609,19 @@ def decode(octets: bytes) -> Pdu:
     if size < HEADER_OCTETS:
         raise PduError(Status.INVALID_COMMAND_LENGTH, f"a header of {size} octets", octets)
     length, command_id, status, sequence = HEADER.unpack_from(octets)
-    if length != size:
-        raise PduError(Status.INVALID_COMMAND_LENGTH, f"command_length {length}, but {size} octets", octets)
+    if length != size or size > PDU_OCTETS_MAX:
+        raise PduError(Status.INVALID_COMMAND_LENGTH, f"command_length {length}, and {size} octets", octets)
     plan = PLANS.get(command_id)
     if plan is None:
         raise PduError(Status.INVALID_COMMAND_ID, f"command_id 0x{command_id:08x}", octets)
-    body = plan.empty
-    if size > HEADER_OCTETS or not command_id & RESPONSE:  # a response may come without its body
-        body = plan.read(octets)
-    return Pdu(body, sequence, status)
+    if size == HEADER_OCTETS and command_id & RESPONSE:  # a response may come without its body
+        return Pdu(plan.empty, sequence, status)
+    try:
+        return Pdu(plan.read(octets), sequence, status)
+    except BadField as error:
+        raise PduError(BAD_FIELD.get(error.name, Status.INVALID_COMMAND_LENGTH), str(error), octets) from None
+    except READ_ERRORS:
+        raise PduError(Status.INVALID_COMMAND_LENGTH, "cut short", octets) from None
 
 
 def encode(pdu: Pdu) -> bytes:
@@ -551,200 +632,12 @@ def encode(pdu: Pdu) -> bytes:
 def encode_body(body: Body, sequence: int, status: int = 0) -> bytes:
     """The same without the record around it."""
     plan = PLANS[body.command_id]
-    # Of a response that reports an error the body is not returned (4.1.2, 4.4.2), unless there is something in it.
-    octets = b"" if status and body == plan.empty else plan.write(body)
-    return HEADER.pack(HEADER_OCTETS + len(octets), body.command_id, status, sequence) + octets
-
-
-class Plan:
-    """How the bodies of one kind are read and written: the table of fields, made ready."""
-
-    def __init__(self, kind: type[Body]) -> None:
-        self.empty = kind()
-        self._kind = kind
-        self._steps = tuple(steps_of(FIELDS[kind]))
-        self._has_tlvs = "tlvs" in kind.__struct_fields__
-
-    def read(self, octets: bytes) -> Body:
-        values: list[Any] = []
-        place, size = HEADER_OCTETS, len(octets)
-        step = None
-        try:
-            for step in self._steps:
-                layout = step.layout
-                if layout is not None:
-                    values += layout.unpack_from(octets, place)
-                    place += layout.size
-                else:
-                    value, place = step.read(octets, place)
-                    values.append(value)
-        except (Bad, IndexError, ValueError, LayoutError) as error:
-            name = step.names[0] if step is not None else ""
-            status = BAD_FIELD.get(name, Status.INVALID_COMMAND_LENGTH)
-            raise PduError(status, f"{name}: {str(error) or 'cut short'}", octets) from None
-        if self._has_tlvs:
-            values.append(read_tlvs(octets, place) if place < size else ())
-        elif place < size:
-            raise PduError(Status.INVALID_COMMAND_LENGTH, f"{size - place} octets too many", octets)
-        return self._kind(*values)
-
-    def write(self, body: Body) -> bytes:
-        parts = []
-        step = None
-        try:
-            for step in self._steps:
-                layout = step.layout
-                if layout is not None:
-                    parts.append(layout.pack(*[getattr(body, name) for name in step.names]))
-                else:
-                    parts.append(step.write(getattr(body, step.names[0])))
-        except (Bad, ValueError, LayoutError) as error:
-            name = step.names[0] if step is not None else ""
-            raise PduError(BAD_FIELD.get(name, Status.SYSTEM_ERROR), f"{name}: {error}", b"") from None
-        if self._has_tlvs:
-            parts += [TLV.pack(tag, len(value)) + value for tag, value in body.tlvs]  # type: ignore[attr-defined]
-        return b"".join(parts)
-
-
-TLV: Final = Layout(">HH")
-
-
-def read_tlvs(octets: bytes, place: int) -> Tlvs:
-    """The optional parameters from this place to the end, in their order (3.2.4.1)."""
-    found = []
-    size = len(octets)
-    while place < size:
-        end = place + 4
-        if end > size:
-            raise PduError(Status.INVALID_OPTIONAL_PART, "a parameter without its length", octets)
-        tag, length = TLV.unpack_from(octets, place)
-        place = end + length
-        if place > size:
-            raise PduError(Status.INVALID_OPTIONAL_PART, f"parameter 0x{tag:04x} is cut short", octets)
-        value = octets[end:place]
-        if not check(tag, value):
-            raise PduError(Status.INVALID_PARAMETER_LENGTH, f"parameter 0x{tag:04x} of {length} octets", octets)
-        found.append((tag, value))
-    return tuple(found)
-
-
-def steps_of(fields: tuple[Field, ...]) -> list[Step]:
-    steps: list[Step] = []
-    for name, kind in fields:
-        if isinstance(kind, Number):
-            before = steps.pop() if steps and steps[-1].layout is not None else None
-            names = (*(before.names if before else ()), name)
-            steps.append(Step(names, Layout(">" + "B" * len(names)), unread, unwritten))
-        else:
-            steps.append(Step((name,), None, *FUNCTIONS[type(kind)](kind)))
-    return steps
-
-
-def unread(_octets: bytes, _place: int) -> Found:
-    raise AssertionError("numbers are read in rows")
-
-
-def unwritten(_value: Any) -> bytes:
-    raise AssertionError("numbers are written in rows")
-
-
-def text_functions(kind: Text) -> tuple[Read, Write]:
-    octets_max = kind.octets_max
-
-    def read(octets: bytes, place: int) -> Found:
-        end = octets.find(0, place, place + octets_max)
-        if end < 0:
-            raise Bad(f"no end within {octets_max} octets")
-        return (str(octets[place:end], "latin-1") if end > place else ""), end + 1
-
-    def write(value: str) -> bytes:
-        if len(value) >= octets_max:
-            raise Bad(f"{len(value)} octets, at most {octets_max - 1} fit")
-        if "\0" in value:
-            raise Bad("a NULL within")
-        return value.encode("latin-1") + b"\0"
-
-    return read, write
-
-
-def octets_functions(kind: Octets) -> tuple[Read, Write]:
-    octets_max = kind.octets_max
-
-    def read(octets: bytes, place: int) -> Found:
-        end = place + 1 + octets[place]
-        if end > len(octets) or end - place - 1 > octets_max:
-            raise Bad(f"a length of {octets[place]}")
-        return octets[place + 1 : end], end
-
-    def write(value: bytes) -> bytes:
-        if len(value) > octets_max:
-            raise Bad(f"{len(value)} octets, at most {octets_max} fit")
-        return bytes((len(value),)) + value
-
-    return read, write
-
-
-read_address, write_address = text_functions(Text(ADDRESS_MAX))
-IS_ADDRESS, IS_LIST = 1, 2  # dest_flag (5.2.25)
-
-
-def destination_functions(_kind: Destinations) -> tuple[Read, Write]:
-    def read(octets: bytes, place: int) -> Found:
-        count, place = octets[place], place + 1
-        found: list[Address | str] = []
-        for _ in range(count):
-            flag, place = octets[place], place + 1
-            if flag == IS_ADDRESS:
-                value, end = read_address(octets, place + 2)
-                found.append(Address(octets[place], octets[place + 1], value))
-            elif flag == IS_LIST:
-                value, end = read_address(octets, place)
-                found.append(value)
-            else:
-                raise Bad(f"dest_flag {flag}")
-            place = end
-        return tuple(found), place
-
-    def write(destinations: tuple[Address | str, ...]) -> bytes:
-        if len(destinations) > DESTINATIONS_MAX:
-            raise Bad(f"{len(destinations)} destinations, at most {DESTINATIONS_MAX} fit")
-        written = [
-            bytes((IS_LIST,)) + write_address(one)
-            if isinstance(one, str)
-            else bytes((IS_ADDRESS, one.ton, one.npi)) + write_address(one.value)
-            for one in destinations
-        ]
-        return bytes((len(written),)) + b"".join(written)
-
-    return read, write
-
-
-def failure_functions(_kind: Failures) -> tuple[Read, Write]:
-    def read(octets: bytes, place: int) -> Found:
-        count, place = octets[place], place + 1
-        found = []
-        for _ in range(count):
-            value, end = read_address(octets, place + 2)
-            (status,) = STATUS.unpack_from(octets, end)
-            found.append(Unsuccessful(Address(octets[place], octets[place + 1], value), status))
-            place = end + STATUS.size
-        return tuple(found), place
-
-    def write(failures: tuple[Unsuccessful, ...]) -> bytes:
-        written = [
-            bytes((one.address.ton, one.address.npi)) + write_address(one.address.value) + STATUS.pack(one.status)
-            for one in failures
-        ]
-        return bytes((len(written),)) + b"".join(written)
-
-    return read, write
-
-
-STATUS: Final = Layout(">I")
-FUNCTIONS: dict[type[Kind], Callable[[Any], tuple[Read, Write]]] = {
-    Text: text_functions,
-    Octets: octets_functions,
-    Destinations: destination_functions,
-    Failures: failure_functions,
-}
-PLANS: dict[int, Plan] = {kind.command_id: Plan(kind) for kind in FIELDS}
+    try:
+        # Of a response that reports an error the body is not returned (4.1.2, 4.4.2), unless there is something in it.
+        octets = b"" if status and body == plan.empty else plan.write(body)
+        return HEADER.pack(HEADER_OCTETS + len(octets), body.command_id, status, sequence) + octets
+    except WRITE_ERRORS as error:
+        fault = error if isinstance(error, BadField) else fault_of(plan.fields, body)
+        raise PduError(BAD_FIELD.get(fault.name, Status.SYSTEM_ERROR), str(fault), b"") from None
+    except LayoutError:
+        raise PduError(Status.SYSTEM_ERROR, f"status {status} or sequence {sequence} is out of range", b"") from None
