@@ -73,7 +73,9 @@ class Dispatcher:
         self._doubts_count = 0  # came into doubt since this was last logged
         self._is_woken = asyncio.Event()
         self._wakes_count = 0
-        self._is_drained = False  # nothing was left waiting by the last claim, and nothing came since
+        self._is_short = False  # the last claim left nobody waiting ...
+        self._is_drained = False  # ... and nobody came to wait since
+        self._claiming_count = 0  # what a claim that is under way may bring
         self._reserved_count = 0  # messages about to be kept, which then leave at once
         self._is_settled = asyncio.Event()  # none of these
         self._is_settled.set()
@@ -179,9 +181,16 @@ class Dispatcher:
         """One round: claim what the link has room for and start it; tells how many messages that were."""
         room = self.room()
         if room:
-            wakes_count, self._is_drained = self._wakes_count, False
-            claimed = await self._claim(room)
-            self._is_drained = len(claimed) < room and wakes_count == self._wakes_count
+            wakes_count, count_max = self._wakes_count, room
+            if self._is_short:  # hardly anybody waits: what comes during this claim need not queue behind it
+                count_max, self._is_drained = max(1, room - room // 4), True
+            self._claiming_count = count_max
+            try:
+                claimed = await self._claim(count_max)
+            finally:
+                self._claiming_count = 0
+            self._is_short = len(claimed) < count_max
+            self._is_drained = self._is_short and wakes_count == self._wakes_count
             self._throughput.spend(len(claimed))
             for message in claimed:
                 self._launch(message)
@@ -214,7 +223,8 @@ class Dispatcher:
             return 0
         room = self.link.allowance(self.carrier.window, now_s) - len(self._under_way)
         allowance = self._throughput.allowance(now_s)
-        return max(0, min(room, CLAIM_MAX if allowance is None else allowance, CLAIM_MAX))
+        room = min(room, CLAIM_MAX if allowance is None else allowance, CLAIM_MAX)
+        return max(0, room - self._claiming_count)
 
     async def _claim(self, count_max: int, *, is_detour: bool = False) -> list[Message]:
         # A claim that ends in an exception may have been kept all the same: the next one asks for what it took.
