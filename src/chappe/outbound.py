@@ -1,4 +1,5 @@
 """The only door HTTP leaves by: who may be reached, for how long, with how much, and what may be said about it.
+Connections that stay (`smpp`, `smpps`) leave by it too, as `connect`, and what is said on them is not its business.
 
 Strategy: judge once, then be unable to err. An origin (scheme, host, port) is read once, its name is resolved by us,
 and every one of its addresses is held against the forbidden networks; one forbidden address refuses the whole host.
@@ -22,6 +23,7 @@ from asyncio import (
     AbstractEventLoop,
     Event,
     Future,
+    Protocol,
     Runner,
     get_running_loop,
     run_coroutine_threadsafe,
@@ -29,18 +31,27 @@ from asyncio import (
     timeout,
 )
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import Future as ThreadFuture
 from functools import cached_property, lru_cache, partial
 from threading import Lock, Thread
+from typing import TypeVar
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from chappe.clock import Clock, SystemClock
 from chappe.dialects.base import Failure, Headers, HttpRequest, HttpResponse, Reply
-from chappe.http_connection import CLOSED, ConnectionLimits, Place, Pool, Register
+from chappe.http_connection import (
+    CLOSED,
+    SHUTDOWN_TIMEOUT_S,
+    ConnectionLimits,
+    Place,
+    Pool,
+    Register,
+    words_for,
+)
 from chappe.networks import OPEN, Networks, read_host
 
 
@@ -61,6 +72,8 @@ class OutboundLimits(ConnectionLimits, frozen=True, kw_only=True):
 
 DEFAULT_LIMITS = OutboundLimits()
 CLOCK = SystemClock()
+
+ProtocolOfOne = TypeVar("ProtocolOfOne", bound=Protocol)  # what speaks on one connection
 
 # Destinations: what an origin means, and its checked addresses
 
@@ -96,7 +109,7 @@ class Destination(Struct, frozen=True, kw_only=True):
 
     @property
     def is_secure(self) -> bool:
-        return self.origin.startswith("https:")
+        return self.origin.startswith(SECURE_SCHEMES)
 
     @property
     def authority(self) -> str:
@@ -105,16 +118,35 @@ class Destination(Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+LINK_PORTS = {"smpp": 2775, "smpps": 3550}  # as registered with IANA
+SECURE_SCHEMES = ("https:", "smpps:")
 # Host and port, without what ends a host, names a user, or is silently dropped.
 AUTHORITY = re.compile(r"(\[[^\x00-\x20\x7f/\\?#@\[\]]*\]|[^\x00-\x20\x7f/\\?#@:\[\]]+)(?::([0-9]{0,9}))?")
 
 
 def destination_of(origin: str, limits: OutboundLimits) -> Destination:
     """Read an origin; Unsent for anything more or other than scheme, host and port."""
+    destination = destination_by(DEFAULT_PORTS, origin)
+    port = destination.port
+    if port in FORBIDDEN_PORTS or (limits.allowed_ports and port not in limits.allowed_ports):
+        raise Unsent("forbidden port")
+    return destination
+
+
+def link_destination_of(url: str) -> Destination:
+    """The same for a connection that stays. Any port will do: what it speaks is nobody's HTTP."""
+    destination = destination_by(LINK_PORTS, url.removesuffix("/"))
+    if not destination.port:
+        raise Unsent("not a plain host and port")
+    return destination
+
+
+def destination_by(ports: Mapping[str, int], origin: str) -> Destination:
+    """Read scheme, host and port, where the schemes are these and have these ports by default."""
     scheme, _, authority = origin.partition("://")
     scheme = scheme.lower()
-    if scheme not in DEFAULT_PORTS:
-        raise Unsent("not an http or https address")
+    if scheme not in ports:
+        raise Unsent(f"not an {' or '.join(ports)} address")
     parts = AUTHORITY.fullmatch(authority)
     if parts is None:
         raise Unsent("not a plain host and port")
@@ -122,11 +154,9 @@ def destination_of(origin: str, limits: OutboundLimits) -> Destination:
         host, is_literal = read_host(parts[1])
     except ValueError:
         raise Unsent("not a host") from None
-    port = int(parts[2] or DEFAULT_PORTS[scheme])
+    port = int(parts[2] or ports[scheme])
     if port > 65_535:
         raise Unsent("not a plain host and port")
-    if port in FORBIDDEN_PORTS or (limits.allowed_ports and port not in limits.allowed_ports):
-        raise Unsent("forbidden port")
     bracketed = f"[{host}]" if ":" in host else host
     return Destination(origin=f"{scheme}://{bracketed}:{port}", host=host, port=port, is_literal=is_literal)
 
@@ -229,6 +259,19 @@ def message_of(request: HttpRequest, host_line: bytes, limits: OutboundLimits) -
     return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (start, host_line, lines, len(body), body)
 
 
+async def connection_to(place: Place, make: Callable[[], ProtocolOfOne], loop: AbstractEventLoop) -> ProtocolOfOne:
+    """One connection to a checked place. Raises OSError and ValueError as asyncio does."""
+    _, protocol = await loop.create_connection(
+        make,
+        place.address,
+        place.port,
+        ssl=place.trust,
+        server_hostname=place.host if place.trust else None,
+        ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S if place.trust else None,
+    )
+    return protocol
+
+
 def certain(detail: str) -> Failure:
     return Failure(is_certain=True, detail=detail)
 
@@ -279,6 +322,19 @@ class Doors:
         kept = self.kept.get(origin)
         return kept.door if kept and isinstance(kept.door, Door) else None
 
+    def judge_link(self, destination: Destination) -> tuple[Place, ...] | Unsent:
+        """Resolve and judge where a connection that stays goes: every address is a place to try. Blocks."""
+        resolve = literal_address if destination.is_literal else self.resolve
+        try:
+            addresses = checked_addresses(destination.host, destination.port, resolve, self.networks)
+        except Unsent as unsent:
+            return Unsent(*unsent.args)
+        if any("%" in address for address in addresses):
+            return Unsent("not an address that can be pinned")
+        trust = self.link_trust if destination.is_secure else None
+        host = destination.host.removesuffix(".")
+        return tuple(Place(address=one, port=destination.port, trust=trust, host=host) for one in addresses)
+
     def judge(self, origin: str, last: Door | None) -> Door | Unsent:
         """Resolve, judge and pin an origin. Blocks: name servers and certificates are read; changes nothing kept."""
         try:
@@ -309,14 +365,13 @@ class Doors:
 
     @cached_property
     def trust(self) -> ssl.SSLContext:
-        """The system's authorities, and ours besides; slow to read, so only where TLS is spoken."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
-        context.load_default_certs()
+        context = trust_in(self.roots)
         context.set_alpn_protocols(["http/1.1"])
-        if self.roots:
-            context.load_verify_locations(cadata=text_of(self.roots))
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what the operator trusts need not be a root
         return context
+
+    @cached_property
+    def link_trust(self) -> ssl.SSLContext:
+        return trust_in(self.roots)
 
     def remember(self, origin: str, door: Door | Unsent, now_s: float) -> None:
         self.kept[origin] = Kept(door, now_s, now_s)
@@ -340,6 +395,16 @@ class Doors:
             if len(self.kept) <= self.limits.origins_max and now_s - kept.used_s <= self.limits.origin_idle_s:
                 return
             del self.kept[origin]
+
+
+def trust_in(roots: Sequence[bytes]) -> ssl.SSLContext:
+    """The system's authorities, and ours besides; slow to read, so only where TLS is spoken."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
+    context.load_default_certs()
+    if roots:
+        context.load_verify_locations(cadata=text_of(roots))
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what the operator trusts need not be a root
+    return context
 
 
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
@@ -455,8 +520,33 @@ class Outbound:
         if not opening.cancelled() and not opening.exception():
             self.doors.remember(origin, opening.result(), self.clock.monotonic_s())
 
+    async def connect(self, url: str, make: Callable[[], ProtocolOfOne], *, timeout_s: float) -> ProtocolOfOne:
+        """Open a connection that stays, to an `smpp` or `smpps` URL, within `timeout_s` seconds; whoever speaks on it
+        owns it. Raises Unsent with why there is none. Names are asked each time: a carrier that moves is followed."""
+        if self.register.is_closed:
+            raise Unsent("closed")
+        destination = link_destination_of(url)
+        loop = get_running_loop()
+        try:
+            async with timeout(timeout_s):
+                door = await loop.run_in_executor(self.threads, self.doors.judge_link, destination)
+                if isinstance(door, Unsent):
+                    raise Unsent(*door.args)
+                unsent = Unsent("no connection")
+                for place in door:
+                    try:
+                        async with timeout(self.limits.connect_timeout_s):
+                            return await connection_to(place, make, loop)
+                    except OSError as error:  # one that took too long, too
+                        unsent = Unsent(words_for(error) or "no connection")
+                    except ValueError:  # a name that TLS cannot ask for
+                        unsent = Unsent("no connection")
+                raise unsent
+        except TimeoutError:
+            raise Unsent("timed out") from None
+
     async def close(self) -> None:
-        """Close every connection. Requests under way fail."""
+        """Close every connection of HTTP. Requests under way fail."""
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.doors.kept.clear()
         await self.register.close()

@@ -34,10 +34,11 @@ from chappe.store.money import Ledger
 from chappe.store.numbers import Numbers, Pool, Renewal, Rental
 
 KNOWN = Known(
-    kinds=frozenset({"simulated", "proovl", "smsfox"}),
+    kinds=frozenset({"simulated", "proovl", "smsfox", "smpp"}),
     dialects=frozenset({"proovl", "smsfox"}),
     unasked_kinds=frozenset({"proovl", "smsfox"}),
-    objection=lambda url: "forbidden port" if ":25/" in url else "",
+    objection=lambda url: "forbidden port" if ":25/" in url else "not a host" if "!" in url else "",
+    option_objections={"smpp": lambda options: "'lang' is no option" if "lang" in options else ""},
 )
 SEALER = Sealer(Fernet.generate_key().decode())
 NOW_MS = 1_800_000_000_000
@@ -123,7 +124,7 @@ MISTAKES = [
         14,
         "fail, hold, query, resend, not 'resent'; did you mean 'resend'?",
     ),
-    ('kind = "smsfox"', 'kind = "smpp"', 8, "kind 'smpp' is not in this version; there are proovl, simulated, smsfox"),
+    ('kind = "smsfox"', 'kind = "smtp"', 8, "kind 'smtp' is no kind of carrier; did you mean 'smpp'?; there are"),
     ('kind = "smsfox"', 'kind = "smsfx"', 8, "kind 'smsfx' is no kind of carrier; did you mean 'smsfox'?"),
     ('kind = "smsfox"', "", 6, "carrier 'fox': kind is missing"),
     ('url = "https://sms.example/en/api/?key=hidden2"', "", 6, "url is missing: a carrier of kind 'smsfox' needs it"),
@@ -182,6 +183,79 @@ def test_a_mistake_is_named_with_its_line(right: str, wrong: str, line: int, wor
     assert "hidden" not in complaint
 
 
+BOUND = """
+[[carrier]]
+name = "acme"
+kind = "smpp"
+host = "smpp.acme.example"
+port = 2776
+tls = true
+system_id = "chappe"
+password = "hidden6"
+bind = "pair"
+binds = 2
+window = 100
+uncertain = "query"
+options = { long = "sar" }
+"""
+BOUND_MISTAKES = [
+    # what stands in BOUND, what is written instead, the line and the words of the complaint
+    ('host = "smpp.acme.example"', "", 2, "carrier 'acme': host is missing"),
+    ('"smpp.acme.example"', '"smpp.acme.example:2775"', 5, "host must be without its port: that is a key of its own"),
+    ('"smpp.acme.example"', '"smpp://acme.example"', 5, "host must be the name or the address of a host"),
+    ('"smpp.acme.example"', '"!"', 5, "host cannot be reached: not a host"),
+    ("port = 2776", "port = 65536", 6, "port must be a whole number from 1 to 65535"),
+    ("tls = true", 'tls = "yes"', 7, "tls must be true or false"),
+    (
+        '"chappe"',
+        '"sixteen-octets-x"',
+        8,
+        "system_id must be a text of 1 to 15 ASCII characters in quotes, as SMPP has it",
+    ),
+    ('system_id = "chappe"', 'login = "chappe"', 8, "login is no key of a carrier"),
+    ('system_id = "chappe"', "", 2, "system_id is missing"),
+    ('"hidden6"', '"hidden-78"', 9, "password must be a text of 0 to 8 ASCII characters in quotes, as SMPP has it"),
+    ('"hidden6"', '"hidden\u00e9"', 9, "password must be a text of 0 to 8 ASCII characters"),
+    ('bind = "pair"', 'bind = "transciever"', 10, "did you mean 'transceiver'?"),
+    ("binds = 2", "binds = 17", 11, "binds must be a whole number from 1 to 16"),
+    ('"sar"', '"sar", lang = "it"', 14, "carrier 'acme': options 'lang' is no option"),
+]
+
+
+@pytest.mark.parametrize("right, wrong, line, words", BOUND_MISTAKES)
+def test_a_mistake_about_a_carrier_that_is_bound_to_is_named(right: str, wrong: str, line: int, words: str) -> None:
+    """A carrier over SMPP has keys of its own, within the lengths of SMPP; a mistake in them is told with its line."""
+    assert BOUND.count(right) == 1
+    with pytest.raises(GatewayFileError) as raised:
+        parse(BOUND.replace(right, wrong), file_name="gateway.toml", known=KNOWN)
+    complaint = str(raised.value).splitlines()[-1]
+    assert complaint.startswith(f"gateway.toml:{line}: ")
+    assert words in complaint
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "right, other, url",
+    [
+        ("port = 2776", "port = 2776", "smpps://smpp.acme.example:2776"),
+        ("port = 2776", "", "smpps://smpp.acme.example:3550"),
+        ("port = 2776\ntls = true", "", "smpp://smpp.acme.example:2775"),
+        ('"smpp.acme.example"', '"2001:db8::1"', "smpps://[2001:db8::1]:2776"),
+    ],
+)
+def test_a_carrier_that_is_bound_to_is_kept_like_all_others(right: str, other: str, url: str) -> None:
+    """Where an SMPP carrier is becomes its URL, who we are there its login, and how we bind stands in its options."""
+    (acme,) = parse(BOUND.replace(right, other), file_name="g", known=KNOWN).carriers
+    assert (acme.kind, acme.password.value, acme.settings.url, acme.settings.login) == (
+        "smpp",
+        "hidden6",
+        url,
+        "chappe",
+    )
+    assert acme.settings.options == {"long": "sar", "bind": "pair", "binds": "2"}
+    assert (acme.settings.window, acme.settings.uncertain) == (100, UncertainPolicy.QUERY)
+
+
 FURTHER = """api_key = "hidden-and-long-enough"
 country = "+39"
 message_types = { GP = "premium", LL = "economy" }
@@ -238,7 +312,12 @@ def test_a_carrier_that_can_be_asked_may_be() -> None:
 def test_every_key_is_documented() -> None:
     """The page about the gateway file names each key under the kind of entry it belongs to, and no others."""
     page = (Path(__file__).parents[2] / "docs" / "gateway-file.md").read_text()
-    keys = {"account": account_keys(KNOWN), "carrier": carrier_keys(KNOWN), "route": ROUTE_KEYS, "number": NUMBER_KEYS}
+    keys = {
+        "account": account_keys(KNOWN),
+        "carrier": carrier_keys(KNOWN, "proovl") | carrier_keys(KNOWN, "smpp"),
+        "route": ROUTE_KEYS,
+        "number": NUMBER_KEYS,
+    }
     assert set(keys) == set(KINDS)
     for kind, expected in keys.items():
         section = page.partition(f"## `[[{kind}]]`")[2].partition("\n## ")[0]

@@ -16,7 +16,7 @@ from chappe.gateway.configuration import Action, Change, apply, carrier_settings
 from chappe.gateway.gateway_file import GatewayFileError, Known
 from chappe.gateway.secrets import Sealer, SealError
 from chappe.listeners.http import CARRIER_PATH
-from chappe.outbound import DEFAULT_LIMITS, Unsent, destination_of
+from chappe.outbound import DEFAULT_LIMITS, LINK_PORTS, Unsent, destination_of, link_destination_of
 from chappe.settings import Settings
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreError
@@ -32,8 +32,12 @@ IS_ASKED = {SIMULATED: SimulatedCarrier.finds_our_reference} | {
 def objection_to(url: str) -> str:
     """What the outbound door has against a URL before any name is resolved: its host as written, or its port."""
     parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
     try:
-        destination_of(f"{parts.scheme}://{parts.netloc}", DEFAULT_LIMITS)
+        if parts.scheme in LINK_PORTS:
+            link_destination_of(origin)
+        else:
+            destination_of(origin, DEFAULT_LIMITS)
     except Unsent as unsent:
         return str(unsent)
     return ""

@@ -22,6 +22,7 @@ NAME_MAX = 64
 SECRET_MAX = 256
 API_KEY_MIN = 16  # characters: it is kept as a plain digest, so nobody may be able to guess it
 URL_MAX = 2_000
+HOST_MAX = 253
 LIST_MAX = 10_000
 OPTIONS_MAX = 50
 MESSAGE_TYPES_MAX = 50
@@ -48,6 +49,26 @@ def read_secret(value: object) -> Secret:
     if not (isinstance(value, str) and 0 < len(value) <= SECRET_MAX):
         raise ValueError(f"must be a text of 1 to {SECRET_MAX} characters in quotes")
     return Secret(value)
+
+
+def octets_in(low: int, high: int) -> Callable[[object], str]:
+    """What a protocol keeps in a field of so many octets (SMPP 3.4, 3.1: ASCII, and a NULL is its end)."""
+
+    def read_octets(value: object) -> str:
+        if not (isinstance(value, str) and low <= len(value) <= high and value.isascii() and value.isprintable()):
+            raise ValueError(f"must be a text of {low} to {high} ASCII characters in quotes, as SMPP has it")
+        return value
+
+    return read_octets
+
+
+def read_host(value: object) -> str:
+    host = read_text(value).removeprefix("[").removesuffix("]")
+    if not (0 < len(host) <= HOST_MAX and host.isprintable() and not set("/@?# ") & set(host)):
+        raise ValueError('must be the name or the address of a host, such as "smpp.example.com"')
+    if host.count(":") == 1:
+        raise ValueError("must be without its port: that is a key of its own")
+    return host
 
 
 def read_api_key(value: object) -> str:

@@ -17,11 +17,13 @@ from chappe.gateway.file_values import (
     NAME_MAX,
     list_of,
     number_in,
+    octets_in,
     one_of,
     read_api_key,
     read_country,
     read_currency,
     read_email,
+    read_host,
     read_land,
     read_message_types,
     read_name,
@@ -49,6 +51,8 @@ RECIPIENTS_MAX = 100_000
 WINDOW_MAX = 1_000
 THROUGHPUT_MAX = 10_000
 TIMEOUT_MIN_S, TIMEOUT_MAX_S = 1, 300
+BINDS_MAX = 16
+SMPP_PORT, SMPP_TLS_PORT = 2775, 3550
 
 
 class GatewayFileError(Exception):
@@ -63,6 +67,8 @@ class Known(Struct, frozen=True, kw_only=True):
     inbound_dialects: frozenset[str] = frozenset()  # those that have words for messages that come in; empty = all
     unasked_kinds: frozenset[str] = frozenset()  # of carriers that find no message by our reference
     objection: Callable[[str], str] = lambda _url: ""  # why nobody can be reached there; empty where somebody might
+    # By kind of carrier, what is wrong with its options (words that finish "options: ..."); empty where nothing is.
+    option_objections: Mapping[str, Callable[[Mapping[str, str]], str]] = {}
 
 
 class AccountWish(Struct, frozen=True, kw_only=True):
@@ -169,13 +175,10 @@ def account_keys(known: Known) -> dict[str, Key]:
     }
 
 
-def carrier_keys(known: Known) -> dict[str, Key]:
-    return {
+def carrier_keys(known: Known, kind: object) -> dict[str, Key]:
+    return (SMPP_KEYS if kind == SMPP else web_keys(known)) | {
         "name": Key(read_name, is_required=True),
         "kind": Key(read_text, is_required=True),
-        "url": Key(url_without(known.objection)),
-        "login": Key(read_text),
-        "password": Key(read_secret),
         "window": Key(number_in(1, WINDOW_MAX, int)),
         "throughput": Key(number_in(0, THROUGHPUT_MAX, float)),
         "uncertain": Key(one_of(UncertainPolicy)),
@@ -184,6 +187,22 @@ def carrier_keys(known: Known) -> dict[str, Key]:
     }
 
 
+def web_keys(known: Known) -> dict[str, Key]:
+    """Of a carrier that is reached by a URL."""
+    return {"url": Key(url_without(known.objection)), "login": Key(read_text), "password": Key(read_secret)}
+
+
+# Of a carrier that is bound to. The lengths are those of SMPP 3.4, 4.1: one octet of each field is its end.
+SMPP_KEYS = {
+    "host": Key(read_host, is_required=True),
+    "port": Key(number_in(1, 65_535, int)),
+    "tls": Key(read_yes),
+    "system_id": Key(octets_in(1, 15), is_required=True),
+    "password": Key(octets_in(0, 8), is_required=True),
+    "bind": Key(one_of(["transceiver", "transmitter", "receiver", "pair"])),
+    "binds": Key(number_in(1, BINDS_MAX, int)),
+}
+BIND_KEYS = ("bind", "binds")
 ROUTE_KEYS = {
     "prefix": Key(read_prefix, is_required=True),
     "service": Key(one_of(Service)),
@@ -199,7 +218,7 @@ NUMBER_KEYS = {
 KINDS = ("carrier", "route", "account", "number")
 
 SIMULATED = "simulated"  # the one kind of carrier that is nowhere and that nobody logs in to
-OTHER_VERSIONS = ("smpp",)  # kinds of carriers that other versions know
+SMPP = "smpp"  # the one kind that is bound to
 
 
 class Place(NamedTuple):
@@ -266,29 +285,42 @@ class Reading:
         kind = table.get("kind")
         if isinstance(kind, str) and kind not in self._known.kinds:
             choices = sorted(self._known.kinds)
-            is_other = kind in OTHER_VERSIONS
-            words = "is not in this version" if is_other else f"is no kind of carrier{suggestion(kind, choices)}"
+            words = f"is no kind of carrier{suggestion(kind, choices)}"
             self._complain_of(place, "kind", f"{kind!r} {words}; there are {', '.join(choices)}")
             return None
-        values = self._values(place, table, carrier_keys(self._known))
-        if values is None:
+        values = self._values(place, table, carrier_keys(self._known, kind))
+        if values is None or not self._is_carrier_whole(place, kind, values):
             return None
-        if values.get("uncertain") == UncertainPolicy.QUERY and kind in self._known.unasked_kinds:
-            others = ", ".join(sorted(set(UncertainPolicy) - {UncertainPolicy.QUERY}))
-            words = f"'query' cannot be: kind {kind!r} does not find a message by our reference; write one of {others}"
-            self._complain_of(place, "uncertain", words)
-            return None
-        missing = [key for key in ("url", "login", "password") if kind != SIMULATED and not values.get(key)]
-        for key in missing:
-            self._complain_of(place, key, f"is missing: a carrier of kind {kind!r} needs it")
-        if missing:
-            return None
+        if kind == SMPP:
+            values = as_carrier(values)
+            against = self._known.objection(values["url"])
+            if against:
+                self._complain_of(place, "host", f"cannot be reached: {against}")
+                return None
         return CarrierWish(
             name=values.pop("name"),
             kind=values.pop("kind"),
             password=values.pop("password", Secret("")),
             settings=CarrierSettings(**values | {"uncertain": UncertainPolicy(values.get("uncertain", "hold"))}),
         )
+
+    def _is_carrier_whole(self, place: Place, kind: object, values: Mapping[str, Any]) -> bool:
+        """Whether what stands in a carrier's entry goes together, and nothing its kind needs is missing."""
+        if values.get("uncertain") == UncertainPolicy.QUERY and kind in self._known.unasked_kinds:
+            others = ", ".join(sorted(set(UncertainPolicy) - {UncertainPolicy.QUERY}))
+            words = f"'query' cannot be: kind {kind!r} does not find a message by our reference; write one of {others}"
+            self._complain_of(place, "uncertain", words)
+            return False
+        objection = self._known.option_objections.get(str(kind))
+        against = objection(values.get("options", {})) if objection else ""
+        if against:
+            self._complain_of(place, "options", against)
+            return False
+        needed = () if kind in (SIMULATED, SMPP) else ("url", "login", "password")
+        missing = [key for key in needed if not values.get(key)]
+        for key in missing:
+            self._complain_of(place, key, f"is missing: a carrier of kind {kind!r} needs it")
+        return not missing
 
     def _route(self, place: Place, table: dict[str, Any], carrier_names: set[Any]) -> RouteWish | None:
         values = self._values(place, table, ROUTE_KEYS)
@@ -377,6 +409,21 @@ class Reading:
         hidden_count = len(lines) - PROBLEMS_SHOWN_MAX
         more = [f"{self._file_name}: and {hidden_count} more"] if hidden_count > 0 else []
         return "\n".join(lines[:PROBLEMS_SHOWN_MAX] + more)
+
+
+def as_carrier(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of an SMPP carrier in the words that all carriers have: where it is becomes a URL, who we are there a
+    login, and how we bind stands among its options."""
+    own = ("host", "port", "tls", "system_id", *BIND_KEYS)
+    is_secure = values.get("tls", False)
+    host = f"[{values['host']}]" if ":" in values["host"] else values["host"]
+    port = values.get("port", SMPP_TLS_PORT if is_secure else SMPP_PORT)
+    return {name: value for name, value in values.items() if name not in own} | {
+        "url": f"{'smpps' if is_secure else 'smpp'}://{host}:{port}",
+        "login": values["system_id"],
+        "password": Secret(values["password"]),
+        "options": values.get("options", {}) | {name: str(values[name]) for name in BIND_KEYS if name in values},
+    }
 
 
 def no_carrier(name: str, carrier_names: Iterable[object]) -> str:
