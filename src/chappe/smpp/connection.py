@@ -10,7 +10,8 @@ Nothing of a PDU is ever logged.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ssl import SSLContext
 from typing import Final, cast
 
 import structlog
@@ -18,12 +19,14 @@ import structlog
 from chappe.clock import Clock
 from chappe.smpp.pdu import BODIES, RESPONSE, Body, Pdu, PduError, Status
 from chappe.smpp.session import NEVER, BindState, Counts, LinkLost, NotSent, Overdue, Role, Session, Timers
+from chappe.tls_layer import HANDSHAKE_RECORD, TlsLayer
 
 __all__ = ["BindState", "Connection", "LinkLost", "NotSent", "Overdue", "Role", "Timers"]
 
 WRITE_PAUSE_BYTES: Final = 1_048_576  # unread by the peer: from here on requests are held back
 READ_PAUSE_BYTES: Final = 2_097_152  # from here on nothing is read, so that no further answers become due
 WRITE_BYTES_MAX: Final = 4_194_304  # here the peer is given up
+TLS_HANDSHAKE_S: Final = 10.0
 LINGER_S: Final = 2.0  # how long the last octets may take to leave
 
 Waiting = asyncio.Future[Pdu]
@@ -41,6 +44,9 @@ class Connection(asyncio.Protocol):
     alert_notification want an `answer`, and a bind that is answered with status 0 is bound from then on. enquire_link
     and unbind are answered by the session. `opened` and `closed` are told once each; `unreadable` gets what no PDU
     could be made of, after it was answered.
+
+    At most `window` requests of ours (0 = any number) are without an answer, further ones wait. With `tls`, a peer
+    that begins with a TLS hello is answered in TLS.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Connection(asyncio.Protocol):
         unreadable: Callable[["Connection", PduError], None] = nothing,
         timers: Timers = Timers(),  # noqa: B008  # frozen
         window: int = 0,
+        tls: SSLContext | None = None,
     ) -> None:
         self.peer = ""
         self._clock = clock
@@ -71,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = NEVER
         self._is_reading = True
+        self._tls = tls  # until the first octets have come
 
     # What the owner does
 
@@ -120,7 +128,7 @@ class Connection(asyncio.Protocol):
         try:
             self._session.answer(request, body, status)
         except PduError as error:  # ours; the peer was told of a system error
-            log.error("smpp_answer_not_writable", command_id=body.command_id, detail=error.detail)
+            log.error("smpp_answer_does_not_fit", command_id=body.command_id, detail=error.detail)
         if not self._is_flush_due:
             self._flush_soon()
 
@@ -161,20 +169,22 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         session = self._session
+        if self._tls is not None:
+            context, self._tls = self._tls, None
+            if data[0] == HANDSHAKE_RECORD:  # as a command_length it would be far too much
+                self._upgrade_to_tls(context, data)
+                return
         answers, requests, unreadable = session.receive(data, self._clock.monotonic_s())
         for waiting, pdu in answers:
             if not waiting.done():
                 waiting.set_result(pdu)
         if requests:
-            if not self._requests:
-                if answers:
-                    self._loop.call_soon(self._hand_out)
-                    self._requests.extend(requests)
-                else:
-                    self._requests.extend(requests)
-                    self._hand_out()
-            else:
-                self._requests.extend(requests)
+            is_waiting = bool(self._requests)
+            self._requests += requests
+            if answers and not is_waiting:
+                self._loop.call_soon(self._hand_out)
+            elif not is_waiting:
+                self._hand_out()
         for error in unreadable:
             self._unreadable(self, error)
         if (session.outbox or session.ending) and not self._is_flush_due:
@@ -189,8 +199,8 @@ class Connection(asyncio.Protocol):
             pdu = requests.popleft()
             try:
                 hear(self, pdu)
-            except Exception as error:  # the next ones are not to blame
-                log.error("smpp_request_failed", command_id=pdu.body.command_id, error=type(error).__name__)
+            except Exception:  # the next ones are not to blame
+                log.exception("smpp_request_broke", command_id=pdu.body.command_id)
                 kind = BODIES.get(pdu.body.command_id | RESPONSE)
                 if kind is not None:
                     self.answer(pdu, kind(), Status.SYSTEM_ERROR)
@@ -205,7 +215,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         session = self._session
         session.is_paused = False
-        if not self._is_reading and self._transport is not None:
+        if self._reason or self._transport is None:
+            return
+        if not self._is_reading:
             self._is_reading = True
             self._transport.resume_reading()
         session.release(self._clock.monotonic_s())
@@ -274,6 +286,26 @@ class Connection(asyncio.Protocol):
             self._ended.set_result(None)
             self._closed(self, self._reason)
 
+    # TLS on the plain port
+
+    def _upgrade_to_tls(self, context: SSLContext, received: bytes) -> None:
+        transport = self._transport
+        assert transport is not None  # octets came from it
+        layer = TlsLayer(
+            self,
+            context,
+            self._loop,
+            handshake_s=TLS_HANDSHAKE_S,
+            linger_s=LINGER_S,
+            forget=self._forget,
+        )
+        layer.take_over(transport, received)
+
+    def _forget(self) -> None:
+        """The socket is gone. Of a handshake that failed nothing else is heard; else `connection_lost` comes next."""
+        self._loop.call_soon(self._end, "TLS handshake failed")
+        self._loop.call_soon(self._settle_end)
+
     # Time: one timer, moved lazily; it goes off too early more often than not and is set anew
 
     def _watch(self) -> None:
@@ -297,7 +329,7 @@ class Connection(asyncio.Protocol):
         self._watch()
 
 
-def fail(futures: "list[Waiting] | tuple[Waiting, ...]", error: Exception) -> None:
+def fail(futures: Iterable[Waiting], error: Exception) -> None:
     """Tell those who wait; nobody has to listen."""
     for future in futures:
         if not future.done():

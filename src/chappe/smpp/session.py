@@ -227,12 +227,14 @@ class Session(Generic[Token]):
         self._partial_s = NEVER  # when the PDU that is not complete began
         self._opened_s = self._heard_s = self._operated_s = now_s
         self._probe_s = -NEVER  # when the peer was last asked whether it is there
+        self._is_silent = False  # and whether nothing was heard since
         self._probe_sequence = 0
         self._binding: int | None = None  # sequence number of the bind that has no answer yet
         self._leave_s = NEVER  # when the session ends, whatever is still due
         self._unbind_sequence = 0  # of our unbind
         self._unbind_heard: Pdu | None = None
-        self.state: BindState
+        self.state: BindState  # as the owner sees it
+        self._stands: BindState
         self._may_ask: frozenset[int]
         self._may_hear: frozenset[int]
         self._move(OPEN)
@@ -304,6 +306,7 @@ class Session(Generic[Token]):
         if self.ending or self.state is CLOSED:
             return heard
         self._heard_s = now_s
+        self._is_silent = False
         if self._partial:
             self._partial += octets
             if len(self._partial) < self._partial_need:
@@ -312,7 +315,7 @@ class Session(Generic[Token]):
             self._partial.clear()
         place = self._read(octets, heard)
         if place < len(octets) and not self.ending:
-            self._keep_partial(octets[place:], now_s)
+            self._keep_partial(octets, place, now_s)
         else:
             self._partial_s = NEVER
         if heard.answers or heard.requests:
@@ -332,6 +335,8 @@ class Session(Generic[Token]):
 
     def release(self, now_s: float) -> None:
         """Send what was held back and has room now."""
+        if self._is_leaving:
+            return
         held = self.held
         while held and not self.is_paused and len(self.pending) < self.window:
             _, sequence, answer_id, octets, token = held.popleft()
@@ -346,7 +351,7 @@ class Session(Generic[Token]):
         """Begin to unbind: wait for the answers to our requests, unbind, give the answers still due, end; all within
         `timeout_s`. Returns the requests that did not leave."""
         self._leave_s = min(self._leave_s, now_s + timeout_s)
-        self._move(self.state)
+        self._move(self._stands)
         not_sent = [held.token for held in self.held]
         self.held.clear()
         self._leave_further()
@@ -372,7 +377,7 @@ class Session(Generic[Token]):
             return NEVER
         due_s = min(self._partial_s + PARTIAL_S, self._leave_s)
         timers = self.timers
-        if self.state in (OPEN, OUTBOUND):
+        if self._stands in (OPEN, OUTBOUND):
             return min(due_s, after(self._opened_s, timers.session_init_s))
         oldest_s = next(iter(self.pending.values())).at_s if self.pending else NEVER
         return min(
@@ -381,7 +386,7 @@ class Session(Generic[Token]):
             self._probe_at_s(oldest_s),
             after(oldest_s, 2 * timers.response_s),
             after(self.held[0].at_s, timers.response_s) if self.held else NEVER,
-            after(self._operated_s, timers.inactivity_s),
+            NEVER if self._is_leaving else after(self._operated_s, timers.inactivity_s),
         )
 
     def tick(self, now_s: float) -> Ended[Token]:
@@ -393,7 +398,7 @@ class Session(Generic[Token]):
             self._leave_at_once()
         elif self._partial_s + PARTIAL_S <= now_s:
             self.ending = "the rest of a PDU did not come"
-        elif self.state in (OPEN, OUTBOUND):
+        elif self._stands in (OPEN, OUTBOUND):
             if after(self._opened_s, self.timers.session_init_s) <= now_s:
                 self.ending = "not bound in time"
         elif self._silent_at_s <= now_s:
@@ -408,7 +413,7 @@ class Session(Generic[Token]):
     @property
     def _silent_at_s(self) -> float:
         """When a peer that was asked whether it is there, and has said nothing since, counts as gone."""
-        if self._heard_s > self._probe_s:
+        if not self._is_silent:
             return NEVER
         timers = self.timers
         return self._probe_s + min(timers.response_s or NEVER, timers.enquire_link_s or NEVER)
@@ -423,6 +428,7 @@ class Session(Generic[Token]):
         oldest_s = next(iter(self.pending.values())).at_s if self.pending else NEVER
         if self._probe_at_s(oldest_s) <= now_s:
             self._probe_s = now_s
+            self._is_silent = True
             self._probe_sequence = self._next_sequence()
             self._write(EnquireLink(), self._probe_sequence)
 
@@ -480,18 +486,20 @@ class Session(Generic[Token]):
                 self._hear_other(pdu, heard)
         return place
 
-    def _keep_partial(self, rest: bytes, now_s: float) -> None:
+    def _keep_partial(self, octets: bytes, place: int, now_s: float) -> None:
         """Keep the beginning of a PDU until the rest is there; its length has been looked at where it is known."""
+        rest = octets[place:]
         self._partial += rest
         self._partial_need = LENGTH.unpack_from(rest)[0] if len(rest) >= LENGTH.size else LENGTH.size
-        self._partial_s = now_s
+        if place or self._partial_s == NEVER:
+            self._partial_s = now_s
 
     def _lose_track(self, rest: bytes, heard: Heard[Token]) -> None:
-        """A length that cannot be: nobody knows where the next PDU begins (4.3)."""
+        """A length that cannot be: nobody knows where the next PDU begins, nor what this one's number is (4.3.1)."""
         error = PduError(Status.INVALID_COMMAND_LENGTH, "no such command_length", rest[:HEADER_OCTETS])
         self.counts.unreadable += 1
         heard.unreadable.append(error)
-        self._write(GenericNack(), error.sequence, error.status)
+        self._write(GenericNack(), 0, error.status)
         self.ending = "no such command_length"
 
     def _hear_unreadable(self, error: PduError, heard: Heard[Token]) -> None:
@@ -536,7 +544,7 @@ class Session(Generic[Token]):
             self._write(EnquireLinkResponse(), pdu.sequence)
         elif command_id == Unbind.command_id:
             self._hear_unbind(pdu)
-        elif command_id not in MAY_SEND[OTHER_END[self.role], self.state] or self._binding is not None:
+        elif command_id not in MAY_SEND[OTHER_END[self.role], self._stands] or self._binding is not None:
             self._refuse(pdu)
         elif command_id in BOUND_BY:
             self._binding = pdu.sequence
@@ -551,26 +559,27 @@ class Session(Generic[Token]):
         """Answer a request that the state does not allow."""
         self.counts.misplaced += 1
         command_id = pdu.body.command_id
-        is_second_bind = command_id in BOUND_BY and self.role is Role.MESSAGE_CENTRE and self.state is not UNBOUND
+        is_second_bind = command_id in BOUND_BY and self.role is Role.MESSAGE_CENTRE and self._stands is not UNBOUND
         status = Status.ALREADY_BOUND if is_second_bind else Status.INCORRECT_BIND_STATE
         self._write(BODIES.get(command_id | RESPONSE, GenericNack)(), pdu.sequence, status)
 
     # Moves
 
-    def _move(self, state: BindState) -> None:
-        self.state = state
-        theirs = MAY_SEND[OTHER_END[self.role], state]
-        self._may_hear = theirs - OWN - UNANSWERED - BOUND_BY.keys()
+    def _move(self, stands: BindState) -> None:
+        """What the peer may ask goes by where the session stands; for the owner it is over as soon as it is leaving."""
+        self._stands = stands
+        self.state = UNBOUND if self._is_leaving and stands.is_bound else stands
         is_mute = self._is_leaving or self._binding is not None
-        self._may_ask = frozenset() if is_mute else MAY_SEND[self.role, state] - UNANSWERED - {Unbind.command_id}
+        self._may_ask = frozenset() if is_mute else MAY_SEND[self.role, stands] - UNANSWERED - {Unbind.command_id}
+        self._may_hear = MAY_SEND[OTHER_END[self.role], stands] - OWN - UNANSWERED - BOUND_BY.keys()
 
     def _bind_answered(self, bind_id: int, status: int) -> None:
         """The bind of either end has its answer."""
         self._binding = None
-        if status == Status.OK and self.state in (OPEN, OUTBOUND):
+        if status == Status.OK and self._stands in (OPEN, OUTBOUND):
             self._move(BOUND_BY[bind_id])
             return
-        self._move(self.state)
+        self._move(self._stands)
         if self.role is Role.MESSAGE_CENTRE and not self.ending:
             self.ending = "bind refused"  # an ESME may bind otherwise: not every message centre knows transceivers
 
@@ -588,10 +597,10 @@ class Session(Generic[Token]):
         if self._unbind_heard is not None:
             if not self.pending and self.heard_unanswered <= 0:
                 self._leave_at_once()
-        elif self.state is UNBOUND:
+        elif self._stands is UNBOUND:
             if self.heard_unanswered <= 0:
                 self.ending = "unbound by us"
-        elif not self.state.is_bound:
+        elif not self._stands.is_bound:
             self.ending = "closed by us"
         elif not self.pending and not self._unbind_sequence:
             self._unbind_sequence = self._next_sequence()
@@ -603,7 +612,7 @@ class Session(Generic[Token]):
             self._write(UnbindResponse(), self._unbind_heard.sequence)
             self.ending = "unbound by the peer"
             return
-        if self.state.is_bound and not self._unbind_sequence:
+        if self._stands.is_bound and not self._unbind_sequence:
             self._write(Unbind(), self._next_sequence())
         self.ending = "unbound by us"
 
