@@ -1,18 +1,23 @@
-"""Where the processor time of figure 1 goes: functions by own and by total time, for each thread of chappe.
+"""Where the processor time of a figure goes: functions by own and by total time, for each thread of chappe.
 
 py-spy looks at the running process a few hundred times a second, twice: at every thread that works, then only at the
 one that holds the interpreter lock. It is taken from PATH, or installed into a folder that goes away.
 """
 
+import contextlib
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from rig import Rig, smsfox_request
+from beside import BINDS, WINDOW, chappe_between, chappe_over_smpp
+from measuring import Options
+from rig import Gateway, Rig
 
 SAMPLES_PER_S = 250
 TOP = 40
@@ -20,25 +25,52 @@ BUSY_THREADS = 2  # the event loop and the writer; the others wait
 SETTLE_S = 1
 Stacks = Counter[tuple[str, ...]]  # functions, outermost first, and how often they were seen
 MODES = (("working", ()), ("holding the interpreter lock", ("--gil",)))
+Loaded = tuple[Gateway, Callable[..., object]]  # a gateway that has started, and what loads it for `seconds`
 
 
-def print_hotspots(rig: Rig, seconds: int, connections: int) -> None:
-    """Load a gateway as in figure 1 and print what py-spy saw."""
-    with tempfile.TemporaryDirectory() as folder, rig.gateway() as gateway:
-        py_spy = find_py_spy(Path(folder))
+@contextlib.contextmanager
+def http_alone(rig: Rig, options: Options) -> Iterator[Loaded]:
+    """Figure 1"""
+    with rig.gateway() as gateway:
         gateway.start()
-        for name, options in MODES:
-            load = threading.Thread(
-                target=rig.load,
-                args=(gateway.port, smsfox_request(1)),
-                kwargs={"connections": connections, "seconds": seconds + 2 * SETTLE_S},
-            )
-            load.start()
+        yield gateway, partial(rig.load, gateway.port, gateway.request, connections=options.connections)
+
+
+@contextlib.contextmanager
+def http_to_smpp(rig: Rig, options: Options) -> Iterator[Loaded]:
+    """Figure 8"""
+    with chappe_over_smpp(rig) as (gateway, _):
+        gateway.start()
+        yield gateway, partial(rig.load, gateway.port, gateway.request, connections=options.connections)
+
+
+@contextlib.contextmanager
+def smpp_to_smpp(rig: Rig, _options: Options) -> Iterator[Loaded]:
+    """Figure 9"""
+    with chappe_between(rig) as gateway:
+        yield gateway, partial(rig.smpp_load, gateway.smpp_port, binds=BINDS, window=WINDOW)
+
+
+PROFILED: dict[int, Callable[[Rig, Options], contextlib.AbstractContextManager[Loaded]]] = {
+    1: http_alone,
+    8: http_to_smpp,
+    9: smpp_to_smpp,
+}
+
+
+def print_hotspots(rig: Rig, figure: int, options: Options) -> None:
+    """Load a gateway as in one of the figures and print what py-spy saw."""
+    print(f"\nFigure {figure}")
+    with tempfile.TemporaryDirectory() as folder, PROFILED[figure](rig, options) as (gateway, load):
+        py_spy = find_py_spy(Path(folder))
+        for name, modes in MODES:
+            loading = threading.Thread(target=load, kwargs={"seconds": options.seconds + 2 * SETTLE_S})
+            loading.start()
             threading.Event().wait(SETTLE_S)
-            stacks = record(py_spy, gateway.process.pid, seconds, options, Path(folder) / "stacks")
-            load.join()
+            stacks = record(py_spy, gateway.processes.pid, options.seconds, modes, Path(folder) / "stacks")
+            loading.join()
             for thread, counted in by_thread(stacks)[:BUSY_THREADS]:
-                print_table(f"{thread}: {name}", counted, seconds * SAMPLES_PER_S)
+                print_table(f"{thread}: {name}", counted, options.seconds * SAMPLES_PER_S)
 
 
 def find_py_spy(folder: Path) -> str | Path:

@@ -1,21 +1,18 @@
-"""What a measurement needs around the gateway: the load, the customer who is called back, and the system's own figures.
+"""What a measurement needs around the gateway: the load, the carrier, and the customer who is called back.
 
 Strategy: everything that is not under test is C and small, so that nearly all of the machine is left to what is. The
-gateway is started as a user would start it, in a fresh folder on a real disk; processor time and memory are what the
-kernel says about its process, all threads counted.
+gateway is started as a user would start it, in a fresh folder on a real disk.
 """
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import msgspec
@@ -23,40 +20,56 @@ import msgspec
 from chappe.core.model import Secret, Submission
 from chappe.dialects.base import Dialect, Upstream, run
 from chappe.outbound import SyncOutbound
+from processes import Processes
 
 HERE = Path(__file__).parent
 CHAPPE = Path(sys.executable).parent / "chappe"
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 30.0
 LOAD_TIMEOUT_S = 600.0
-SILENCE_MAX_S = 20.0  # without a callback, before the rest of them counts as missing
+SILENCE_MAX_S = 20.0  # without another message, before the rest of them counts as missing
 POLL_S = 0.005
+COUNT_POLL_S = 0.05  # rarely: asking takes processor time from what is measured
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 
 PASSWORD = "correct horse"
-CONFIGURATION = """\
+SMPP_PASSWORD = "horse"  # SMPP 3.4 allows eight octets
+ORIGINATOR = "TELEGRAPH"
+SIMULATED = """\
 [[carrier]]
-name = "sim"
+name = "carrier"
 kind = "simulated"
 window = 500
 throughput = {throughput}
-
+"""
+SMPP = """\
+[[carrier]]
+name = "carrier"
+kind = "smpp"
+url = "smpp://127.0.0.1:{smpp_port}"
+login = "u"
+password = "p"
+window = {window}
+throughput = {throughput}
+"""
+ROUTE = """
 [[route]]
 prefix = ""
-carriers = ["sim"]
+carriers = ["carrier"]
 price = "0.0100"
-
+"""
+ACCOUNT = """
 [[account]]
-name = "bench"
+name = "{name}"
 password = "{password}"
 currency = "EUR"
 balance = "1000000.00"
-receipt_url = "http://127.0.0.1:{sink_port}/receipt"
-receipt_dialect = "smsfox"
-senders = ["TELEGRAPH"]
+senders = ["{originator}"]
 """
-ORIGINATOR = "TELEGRAPH"
+CALLED_BACK = """\
+receipt_url = "http://127.0.0.1:{http_port}/receipt"
+receipt_dialect = "smsfox"
+"""
+RECIPIENT = "44########0000"
 PLAIN_TEXT = "Your code is 123456. It is valid for ten minutes."
 TEXT = PLAIN_TEXT.replace(" ", "+")
 SUFFIX_FIRST = 10_000
@@ -79,18 +92,60 @@ class Load(msgspec.Struct, frozen=True):
     max_ms: float
 
 
-class Callbacks(msgspec.Struct, frozen=True):
-    """What sink.c tells."""
+class SmppLoad(Load, frozen=True):
+    """What esme.c tells."""
 
-    count: int
-    last_us: int
+    delivered: int
+    receipts_twice: int
+    receipts_strange: int
+    last_receipt_us: int
+
+    @property
+    def receipts_odd(self) -> int:
+        return self.receipts_twice + self.receipts_strange
 
 
-def smsfox_request(recipients_count: int) -> bytes:
+class Counts(msgspec.Struct, frozen=True):
+    """What carrier.c tells: how many came of each, and when the first and the last did."""
+
+    submitted: int
+    submitted_first_us: int
+    submitted_last_us: int
+    receipts: int
+    receipts_answered: int
+    receipt_last_us: int
+    callbacks: int
+    callback_last_us: int
+
+
+def account(name: str = "bench", *, more: str = "") -> str:
+    """An account of the gateway file; `more` are further lines of it."""
+    return ACCOUNT.format(name=name, password=PASSWORD, originator=ORIGINATOR) + more
+
+
+def smpp_account() -> str:
+    """An account that binds, and gets its receipts over its binds."""
+    return account(more=f'smpp_password = "{SMPP_PASSWORD}"\n')
+
+
+def simulated_configuration(sink: "Carrier", throughput: float = 0.0) -> str:
+    """A gateway file whose carrier lies inside the gateway; `sink` is called back."""
+    called_back = CALLED_BACK.format(http_port=sink.http_port)
+    return SIMULATED.format(throughput=throughput) + ROUTE + account(more=called_back)
+
+
+def smpp_configuration(carrier: "Carrier", window: int, *accounts: str, throughput: float = 0.0) -> str:
+    """A gateway file whose carrier is this one; with one account that it calls back, unless others are given."""
+    called_back = account(more=CALLED_BACK.format(http_port=carrier.http_port))
+    south = SMPP.format(smpp_port=carrier.smpp_port, window=window, throughput=throughput)
+    return south + ROUTE + "".join(accounts or [called_back])
+
+
+def smsfox_request(recipients_count: int, login: str = "bench") -> bytes:
     """A whole HTTP request; load.c turns each run of # into its number, so no two have a recipient in common."""
     suffixes = (number for number in range(SUFFIX_FIRST, 100_000) if number % 10_000 not in MAGIC_ENDINGS)
     phones = ",".join(f"44########{suffix}" for suffix, _ in zip(suffixes, range(recipients_count), strict=False))
-    body = f"login=bench&pwd={PASSWORD.replace(' ', '+')}&phones={phones}&msg={TEXT}".encode()
+    body = f"login={login}&pwd={PASSWORD.replace(' ', '+')}&phones={phones}&msg={TEXT}".encode()
     return REQUEST + str(len(body)).encode() + b"\r\n\r\n" + body
 
 
@@ -121,80 +176,41 @@ def dialect_request(dialect: Dialect, port: int) -> bytes:
     return request.replace(b"44" + b"0" * 12, b"44########0000")
 
 
-class Process:
-    """A process under test and what the kernel says about it."""
-
-    def __init__(self, command: list[str | Path], **options: Any) -> None:
-        self.popen = subprocess.Popen(command, **options)
-
-    @property
-    def pid(self) -> int:
-        return self.popen.pid
-
-    @property
-    def cpu_s(self) -> float:
-        """Processor time of all threads so far, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * TICK_S
-
-    @property
-    def resident_mb(self) -> float:
-        return self._status_mb("VmRSS")
-
-    @property
-    def resident_peak_mb(self) -> float:
-        return self._status_mb("VmHWM")
-
-    def _status_mb(self, name: str) -> float:
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1]) / 1024
-
-    def stop(self) -> None:
-        self.popen.send_signal(signal.SIGTERM)
-        try:
-            self.popen.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
-
-
 class Gateway:
     """chappe on a database of its own. `start` and `stop` may alternate."""
 
-    def __init__(self, folder: Path, configuration: str, database: str) -> None:
-        self.port = free_port()
-        self._process: Process | None = None
+    accepted = ACCEPTED["smsfox"]
+    submits_at_start = 1
+
+    def __init__(self, folder: Path, configuration: str, database: str = "") -> None:
+        self.port, self.smpp_port = free_port(), free_port()
+        self.processes = Processes()
+        self.request = smsfox_request(1)
         self._log = folder / "chappe.log"
         self._environment = os.environ | {
             "CHAPPE_DATA": str(folder / "data"),
             "CHAPPE_DATABASE": database,
             "CHAPPE_HTTP": f"127.0.0.1:{self.port}",
+            "CHAPPE_SMPP": f"127.0.0.1:{self.smpp_port}",
             "CHAPPE_ALLOWED_NETWORKS": "127.0.0.0/8",
         }
         file = folder / "gateway.toml"
         file.write_text(configuration)
         subprocess.run([CHAPPE, "apply", file], check=True, env=self._environment, stdout=subprocess.DEVNULL)
 
-    @property
-    def process(self) -> Process:
-        assert self._process is not None, "start comes first"
-        return self._process
-
     def start(self) -> float:
         """Start it; the seconds until it has accepted a first message."""
         started_s = time.monotonic()
         with self._log.open("ab") as log:
-            self._process = Process([CHAPPE, "serve"], env=self._environment, stdout=log, stderr=log)
-        request = smsfox_request(1).replace(b"#", b"9")
-        while not self._accepts(request):
-            if self.process.popen.poll() is not None or time.monotonic() > started_s + START_TIMEOUT_S:
+            self.processes.start([CHAPPE, "serve"], env=self._environment, stdout=log, stderr=log)
+        while not self._accepts(self.request.replace(b"#", b"9")):
+            if self.processes.have_ended or time.monotonic() > started_s + START_TIMEOUT_S:
                 raise RuntimeError(f"chappe does not start:\n{self._log.read_text()[-2000:]}")
             time.sleep(POLL_S)
         return time.monotonic() - started_s
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.stop()
+        self.processes.stop()
 
     def _accepts(self, request: bytes) -> bool:
         try:
@@ -205,39 +221,95 @@ class Gateway:
             return False
 
 
+class Carrier:
+    """carrier.c: a neutral carrier that binds may be made to, and the customer who is called back."""
+
+    def __init__(self, program: Path, *, delay_ms: int = 0, watched: str = "") -> None:
+        """It answers `delay_ms` late, and notes when messages to recipients arrive that begin with `watched`."""
+        command: list[str | Path] = [program, "-d", str(delay_ms), *(["-w", watched] if watched else [])]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        self.smpp_port, self.http_port = map(int, self._process.stdout.readline().split())
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def counts(self) -> Counts:
+        """Since it was started."""
+        return msgspec.json.decode(self._tell("count"), type=Counts)
+
+    def arrivals(self) -> dict[str, int]:
+        """When messages to the watched recipients arrived, in microseconds of the monotonic clock."""
+        return msgspec.json.decode(self._tell("arrivals"), type=dict[str, int])
+
+    def await_callbacks(self, count: int) -> Counts:
+        """Wait until so many callbacks have come since it was started, or until they have ceased to come."""
+        return self._await(count, lambda counts: counts.callbacks)
+
+    def await_submitted(self, count: int) -> Counts:
+        """The same with messages."""
+        return self._await(count, lambda counts: counts.submitted)
+
+    def _await(self, count: int, seen: Callable[[Counts], int]) -> Counts:
+        counts, heard_s = self.counts(), time.monotonic()
+        while seen(counts) < count and time.monotonic() < heard_s + SILENCE_MAX_S:
+            time.sleep(COUNT_POLL_S)
+            before, counts = counts, self.counts()
+            heard_s = time.monotonic() if seen(counts) > seen(before) else heard_s
+        return counts
+
+    def _tell(self, what: str) -> bytes:
+        with urlopen(f"http://127.0.0.1:{self.http_port}/{what}") as answer:
+            return bytes(answer.read())
+
+
 class Rig:
-    """The compiled programs, the sink, and a folder on disk; `open_rig` makes one and clears it away."""
+    """The compiled programs, a customer who is called back, and a folder on disk; `open_rig` makes it and cleans up."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for name in ("load", "sink"):
-            subprocess.run(["gcc", "-O2", "-o", folder / name, HERE / f"{name}.c"], check=True)
-        self._sink = subprocess.Popen([folder / "sink"], stdout=subprocess.PIPE)
-        self._sink_port = read_port(self._sink)
+        compile_programs(folder)
+        self.sink = Carrier(folder / "carrier")
 
     def close(self) -> None:
-        self._sink.kill()
-        self._sink.wait()
+        self.sink.stop()
 
     @contextlib.contextmanager
-    def gateway(self, *, throughput: float = 0.0, database: str = "") -> Iterator[Gateway]:
-        """A gateway that is not started yet; its carrier takes `throughput` messages a second (0 = all)."""
+    def carrier(self, *, delay_ms: int = 0, watched: str = "") -> Iterator[Carrier]:
+        carrier = Carrier(self._folder / "carrier", delay_ms=delay_ms, watched=watched)
+        try:
+            yield carrier
+        finally:
+            carrier.stop()
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A folder that goes away, on the disk."""
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            configuration = CONFIGURATION.format(throughput=throughput, password=PASSWORD, sink_port=self._sink_port)
-            gateway = Gateway(Path(folder), configuration, database)
+            yield Path(folder)
+
+    @contextlib.contextmanager
+    def gateway(self, configuration: str = "", *, throughput: float = 0.0, database: str = "") -> Iterator[Gateway]:
+        """A gateway that is not started yet; without a configuration it has a carrier inside that takes `throughput`
+        messages a second (0 = all)."""
+        with self.folder() as folder:
+            gateway = Gateway(folder, configuration or simulated_configuration(self.sink, throughput), database)
             try:
                 yield gateway
             finally:
                 gateway.stop()
 
     @contextlib.contextmanager
-    def floor(self) -> Iterator[tuple[Process, int]]:
+    def floor(self) -> Iterator[tuple[Processes, int]]:
         """The peer of floor.py, and its port."""
-        process = Process([sys.executable, HERE / "floor.py"], stdout=subprocess.PIPE)
+        processes = Processes()
         try:
-            yield process, read_port(process.popen)
+            started = processes.start([sys.executable, HERE / "floor.py"], stdout=subprocess.PIPE)
+            assert started.stdout is not None
+            yield processes, int(started.stdout.readline())
         finally:
-            process.stop()
+            processes.stop()
 
     def load(
         self,
@@ -254,24 +326,35 @@ class Rig:
         command: list[str | Path] = [self._folder / "load", "-a", accepted, "-c", str(connections), "-s", str(seconds)]
         command += ["-n", str(count_max)] if count_max else []
         command += ["-r", str(per_s)] if per_s else []
-        finished = subprocess.run(
-            [*command, str(port)], input=request, stdout=subprocess.PIPE, check=True, timeout=LOAD_TIMEOUT_S
-        )
-        return msgspec.json.decode(finished.stdout, type=Load)
+        return msgspec.json.decode(output_of([*command, str(port)], request), type=Load)
 
-    def callbacks(self) -> Callbacks:
-        """How many callbacks came so far."""
-        with urlopen(f"http://127.0.0.1:{self._sink_port}/count") as answer:
-            return msgspec.json.decode(answer.read(), type=Callbacks)
+    def smpp_load(
+        self,
+        port: int,
+        *,
+        binds: int,
+        window: int,
+        seconds: int = 60,
+        count_max: int | None = None,
+        per_s: int | None = None,
+        recipient: str = RECIPIENT,
+    ) -> SmppLoad:
+        """The same over SMPP, with a receipt for each message; returns after the last of them."""
+        command: list[str | Path] = [self._folder / "esme", "-b", str(binds), "-w", str(window), "-s", str(seconds)]
+        command += ["-n", str(count_max)] if count_max else []
+        command += ["-r", str(per_s)] if per_s else []
+        command += ["-t", recipient, "bench", SMPP_PASSWORD, str(port)]
+        return msgspec.json.decode(output_of(command), type=SmppLoad)
 
-    def await_callbacks(self, count: int) -> Callbacks:
-        """Wait until so many callbacks have come since the rig was made, or until they have ceased to come."""
-        callbacks, heard_s = self.callbacks(), time.monotonic()
-        while callbacks.count < count and time.monotonic() < heard_s + SILENCE_MAX_S:
-            time.sleep(POLL_S)
-            before, callbacks = callbacks, self.callbacks()
-            heard_s = time.monotonic() if callbacks.count > before.count else heard_s
-        return callbacks
+
+def compile_programs(folder: Path, programs: tuple[str, ...] = ("load", "carrier", "esme")) -> None:
+    """Compile our C programs into the folder."""
+    for name in programs:
+        subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", folder / name, HERE / f"{name}.c"], check=True)
+
+
+def output_of(command: list[str | Path], given: bytes = b"") -> bytes:
+    return subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True, timeout=LOAD_TIMEOUT_S).stdout
 
 
 @contextlib.contextmanager
@@ -286,11 +369,6 @@ def open_rig(parent: Path) -> Iterator[Rig]:
             yield rig
         finally:
             rig.close()
-
-
-def read_port(process: "subprocess.Popen[bytes]") -> int:
-    assert process.stdout is not None
-    return int(process.stdout.readline())
 
 
 def free_port() -> int:
