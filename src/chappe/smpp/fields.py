@@ -12,13 +12,10 @@ from struct import Struct as Layout
 from struct import error as LayoutError
 from typing import Any, Final, NamedTuple
 
+HEADER_OCTETS: Final = 16  # of each PDU (3.2)
 ADDRESS_MAX: Final = 21  # octets of an address, its NULL included (5.2.8, 5.2.9)
 DESTINATIONS_MAX: Final = 254  # of submit_multi (5.2.24)
 IS_ADDRESS, IS_LIST = 1, 2  # dest_flag (5.2.25)
-
-# What can go wrong in a reader or a writer; everything else is a fault of ours.
-READ_ERRORS = (IndexError, LayoutError)
-WRITE_ERRORS = (ValueError, TypeError)
 
 
 class BadField(ValueError):
@@ -27,7 +24,11 @@ class BadField(ValueError):
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(f"{name}: {detail}")
         self.name = name
-        self.detail = detail
+
+
+# What a reader or a writer may raise; everything else is a fault of ours.
+READ_ERRORS = (BadField, IndexError, LayoutError)  # the last two where the octets end too early
+WRITE_ERRORS = (ValueError, OverflowError)  # BadField too; of the others `fault_of` tells what is wrong
 
 
 class Address(NamedTuple):
@@ -45,24 +46,27 @@ class Unsuccessful(NamedTuple):
     status: int
 
 
-# The kinds of fields. Each knows the lines that read it (from `octets` and `text`, which is the same in characters, at
-# `place`), the lines that check it before it is written, and what stands for it in the text that is written.
+Lines = tuple[str, ...]
+
+# The kinds of fields. Each knows the lines that read it (from `octets`, or from `text`, the same in characters; they have
+# `size`, and it begins at `place`), those that check it before it is written, what stands for it in the text that is
+# written, and what is wrong with a value that does not fit.
 
 
 class Number(NamedTuple):
     """An unsigned integer of one octet (3.1)."""
 
-    def reading(self, name: str) -> str:
-        return f"{name} = octets[place]; place += 1"
+    def reading(self, name: str) -> Lines:
+        return (f"{name} = octets[place]", "place += 1")
 
-    def checking(self, name: str) -> str:
-        return ""  # a number that does not fit has no character in Latin-1
+    def checking(self, _name: str) -> Lines:
+        return ()  # one that does not fit has no character in Latin-1
 
     def written(self, name: str) -> str:
         return f"{{chr(body.{name})}}"
 
     def fault(self, value: int) -> str:
-        return "" if 0 <= value <= 255 else f"{value} does not fit into one octet"
+        return "" if 0 <= value <= 0xFF else f"{value} does not fit into one octet"
 
 
 class Text(NamedTuple):
@@ -70,21 +74,23 @@ class Text(NamedTuple):
 
     octets_max: int
 
-    def reading(self, name: str) -> str:
-        return f"""
-    if octets[place]:
-        end = text.find("\\0", place, place + {self.octets_max})
-        if end < 0: raise BadField("{name}", "no end within {self.octets_max} octets")
-        {name} = text[place:end]
-        place = end + 1
-    else:
-        {name} = ""
-        place += 1"""
+    def reading(self, name: str) -> Lines:
+        return (
+            "if octets[place]:",
+            f"    end = text.find('\\0', place, place + {self.octets_max})",
+            f"    if end < 0: raise BadField('{name}', 'no end within {self.octets_max} octets')",
+            f"    {name} = text[place:end]",
+            "    place = end + 1",
+            "else:",
+            f"    {name} = ''",
+            "    place += 1",
+        )
 
-    def checking(self, name: str) -> str:
-        return f"""
-    {name} = body.{name}
-    if {name} and (len({name}) >= {self.octets_max} or "\\0" in {name}): raise ValueError"""
+    def checking(self, name: str) -> Lines:
+        return (
+            f"{name} = body.{name}",
+            f"if {name} and (len({name}) >= {self.octets_max} or '\\0' in {name}): raise ValueError",
+        )
 
     def written(self, name: str) -> str:
         return f"{{{name}}}\\0"
@@ -94,7 +100,7 @@ class Text(NamedTuple):
             return f"{len(value)} octets, at most {self.octets_max - 1} fit"
         if "\0" in value:
             return "a NULL within"
-        return "" if is_latin(value) else "characters that are no octets"
+        return "characters that are no octets" if value and max(value) > "\xff" else ""
 
 
 class Octets(NamedTuple):
@@ -102,17 +108,18 @@ class Octets(NamedTuple):
 
     octets_max: int
 
-    def reading(self, name: str) -> str:
-        return f"""
-    end = place + 1 + octets[place]
-    if end > size or end > place + {self.octets_max + 1}: raise BadField("{name}", "a length of %d" % octets[place])
-    {name} = octets[place + 1:end]
-    place = end"""
+    def reading(self, name: str) -> Lines:
+        return (
+            "length = octets[place]",
+            "place += 1",
+            "end = place + length",
+            f"if end > size or length > {self.octets_max}: raise BadField('{name}', f'a length of {{length}}')",
+            f"{name} = octets[place:end]",
+            "place = end",
+        )
 
-    def checking(self, name: str) -> str:
-        return f"""
-    {name} = body.{name}
-    if len({name}) > {self.octets_max}: raise ValueError"""
+    def checking(self, name: str) -> Lines:
+        return (f"{name} = body.{name}", f"if len({name}) > {self.octets_max}: raise ValueError")
 
     def written(self, name: str) -> str:
         return f"{{chr(len({name}))}}{{{name}.decode('latin-1')}}"
@@ -124,39 +131,33 @@ class Octets(NamedTuple):
 class Destinations(NamedTuple):
     """dest_address(es) of submit_multi behind their count (4.5.1.1)."""
 
-    def reading(self, name: str) -> str:
-        return f"{name}, place = read_destinations(octets, place)"
+    def reading(self, name: str) -> Lines:
+        return (f"{name}, place = read_destinations(octets, place)",)
 
-    def checking(self, name: str) -> str:
-        return ""
+    def checking(self, _name: str) -> Lines:
+        return ()
 
     def written(self, name: str) -> str:
         return f"{{write_destinations(body.{name})}}"
 
     def fault(self, value: tuple[Address | str, ...]) -> str:
-        if len(value) > DESTINATIONS_MAX:
-            return f"{len(value)} destinations, at most {DESTINATIONS_MAX} fit"
-        return next(filter(None, map(fault_of_destination, value)), "")
+        return fault_of_count(len(value)) or next(filter(None, map(fault_of_destination, value)), "")
 
 
 class Failures(NamedTuple):
     """unsuccess_sme(s) of submit_multi_resp behind their count (4.5.2.1)."""
 
-    def reading(self, name: str) -> str:
-        return f"{name}, place = read_failures(octets, place)"
+    def reading(self, name: str) -> Lines:
+        return (f"{name}, place = read_failures(octets, place)",)
 
-    def checking(self, name: str) -> str:
-        return ""
+    def checking(self, _name: str) -> Lines:
+        return ()
 
     def written(self, name: str) -> str:
         return f"{{write_failures(body.{name})}}"
 
     def fault(self, value: tuple[Unsuccessful, ...]) -> str:
-        if len(value) > DESTINATIONS_MAX:
-            return f"{len(value)} destinations, at most {DESTINATIONS_MAX} fit"
-        return next(filter(None, (fault_of_destination(one.address) for one in value)), "") or next(
-            (f"a status of {one.status}" for one in value if not 0 <= one.status < 1 << 32), ""
-        )
+        return fault_of_count(len(value)) or next(filter(None, map(fault_of_failure, value)), "")
 
 
 Kind = Number | Text | Octets | Destinations | Failures
@@ -166,15 +167,18 @@ Fields = tuple[Field, ...]
 NUMBER, ADDRESS = Number(), Text(ADDRESS_MAX)
 
 
-def is_latin(value: str) -> bool:
-    """Whether each character is an octet."""
-    return not value or max(value) <= "\xff"
+def fault_of_count(count: int) -> str:
+    return "" if count <= DESTINATIONS_MAX else f"{count}, at most {DESTINATIONS_MAX} fit"
 
 
 def fault_of_destination(destination: Address | str) -> str:
     if isinstance(destination, str):
         return ADDRESS.fault(destination)
     return NUMBER.fault(destination.ton) or NUMBER.fault(destination.npi) or ADDRESS.fault(destination.value)
+
+
+def fault_of_failure(failure: Unsuccessful) -> str:
+    return fault_of_destination(failure.address) or ("" if 0 <= failure.status < 1 << 32 else "a status that is none")
 
 
 def fault_of(fields: Fields, body: object) -> BadField:
@@ -187,15 +191,9 @@ def fault_of(fields: Fields, body: object) -> BadField:
 
 # Readers and writers
 
-Read = Callable[[bytes], tuple[Any, int]]
-Write = Callable[[Any], bytes]
-
 
 def reader_of(kind: type, fields: Fields, read_tlvs: Callable[[bytes, int], object]) -> Callable[[bytes], Any]:
-    """The function that makes a body of this kind from the octets of a whole PDU. It raises BadField, or one of
-    READ_ERRORS where the octets end too early."""
-    names = [name for name, _ in fields]
-    lines = ["def read(octets):", "text = octets.decode('latin-1')", "size = len(octets)", "place = 16"]
+    """The function that makes a body of this kind from the octets of a whole PDU. It raises one of READ_ERRORS."""
     known: dict[str, Any] = {
         "BadField": BadField,
         "make": kind,
@@ -203,35 +201,38 @@ def reader_of(kind: type, fields: Fields, read_tlvs: Callable[[bytes, int], obje
         "read_destinations": read_destinations,
         "read_failures": read_failures,
     }
-    for is_number, group in groupby(fields, lambda field: isinstance(field[1], Number)):
+    lines = ["text = octets.decode('latin-1')", "size = len(octets)", f"place = {HEADER_OCTETS}"]
+    for are_numbers, group in groupby(fields, lambda field: isinstance(field[1], Number)):
         row = list(group)
-        if is_number and len(row) > 2:  # at once
-            known[f"row_{len(row)}"] = Layout(f">{len(row)}B").unpack_from
-            lines.append(f"{', '.join(name for name, _ in row)} = row_{len(row)}(octets, place); place += {len(row)}")
+        if are_numbers and len(row) > 2:  # at once
+            known[f"read_{len(row)}"] = Layout(f">{len(row)}B").unpack_from
+            lines += [f"{', '.join(name for name, _ in row)} = read_{len(row)}(octets, place)", f"place += {len(row)}"]
         else:
-            lines += [one.reading(name) for name, one in row]
-    lines.append(f"return make({', '.join([*names, 'read_tlvs(octets, place) if place < size else ()'])})")
-    return compiled("read", lines, known)
+            lines += [line for name, one in row for line in one.reading(name)]
+    values = [*(name for name, _ in fields), "read_tlvs(octets, place) if place < size else ()"]
+    return function("octets", [*lines, f"return make({', '.join(values)})"], known)
 
 
 def writer_of(fields: Fields, write_tlvs: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """The function that makes the octets behind the header from a body. It raises one of WRITE_ERRORS; `fault_of` then
-    tells what is wrong."""
-    lines = ["def write(body):", *(kind.checking(name) for name, kind in fields)]
-    lines.append(f"octets = f\"{''.join(kind.written(name) for name, kind in fields)}\".encode('latin-1')")
-    lines.append("return octets + write_tlvs(body.tlvs) if body.tlvs else octets")
-    known = {
-        "write_tlvs": write_tlvs,
-        "write_destinations": write_destinations,
-        "write_failures": write_failures,
-    }
-    return compiled("write", lines, known)
+    """The function that makes the octets behind the header from a body. It raises one of WRITE_ERRORS."""
+    known = {"write_tlvs": write_tlvs, "write_destinations": write_destinations, "write_failures": write_failures}
+    lines = [line for name, kind in fields for line in kind.checking(name)]
+    written = "".join(kind.written(name) for name, kind in fields)
+    return function(
+        "body",
+        [
+            *lines,
+            f"octets = f\"{written}\".encode('latin-1')",
+            "return octets + write_tlvs(body.tlvs) if body.tlvs else octets",
+        ],
+        known,
+    )
 
 
-def compiled(name: str, lines: list[str], known: dict[str, Any]) -> Callable[..., Any]:
-    first, *others = lines
-    exec("\n".join((first, *(line if line.startswith("\n") else f"    {line}" for line in others if line))), known)
-    made: Callable[..., Any] = known[name]
+def function(argument: str, lines: list[str], known: dict[str, Any]) -> Callable[..., Any]:
+    """A function of these lines, which are all ours: nothing that arrives gets into them."""
+    exec("\n    ".join((f"def made({argument}):", *lines)), known)
+    made: Callable[..., Any] = known["made"]
     return made
 
 
@@ -245,7 +246,7 @@ def read_address(octets: bytes, place: int) -> tuple[str, int]:
 def read_destinations(octets: bytes, place: int) -> tuple[tuple[Address | str, ...], int]:
     count, place = octets[place], place + 1
     if count > DESTINATIONS_MAX:
-        raise BadField("destinations", f"{count}, at most {DESTINATIONS_MAX} fit")
+        raise BadField("destinations", fault_of_count(count))
     found: list[Address | str] = []
     for _ in range(count):
         flag, place = octets[place], place + 1
@@ -262,7 +263,7 @@ def read_destinations(octets: bytes, place: int) -> tuple[tuple[Address | str, .
 
 
 def write_destinations(destinations: tuple[Address | str, ...]) -> str:
-    if len(destinations) > DESTINATIONS_MAX or any(map(fault_of_destination, destinations)):
+    if Destinations().fault(destinations):
         raise ValueError
     written = (
         f"{chr(IS_LIST)}{one}\0"

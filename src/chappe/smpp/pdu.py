@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 from msgspec import Struct
 
 from chappe.smpp.fields import (
+    ADDRESS_MAX,
     READ_ERRORS,
     WRITE_ERRORS,
     BadField,
@@ -27,12 +28,12 @@ from chappe.smpp.fields import (
     reader_of,
     writer_of,
 )
+from chappe.smpp.fields import HEADER_OCTETS as HEADER_OCTETS
 from chappe.smpp.fields import Address as Address
 from chappe.smpp.fields import Unsuccessful as Unsuccessful
 from chappe.smpp.tlv import Tlvs, read_tlvs, read_tlvs_patiently, write_tlvs
 
 HEADER: Final = Layout(">IIII")  # command_length, command_id, command_status, sequence_number (3.2)
-HEADER_OCTETS: Final = 16
 PDU_OCTETS_MAX: Final = 0x1_1000  # a message_payload of 64 K octets and everything beside it
 SEQUENCE_MAX: Final = 0x7FFF_FFFF
 RESPONSE: Final = 0x8000_0000  # the bit of a response's command_id
@@ -472,7 +473,7 @@ NACKED: Final = (Status.INVALID_COMMAND_LENGTH, Status.INVALID_COMMAND_ID)
 # The table of fields
 
 BYTE = Number()
-ADDRESS_MAX, LONG_ADDRESS_MAX, MESSAGE_ID_MAX, TIME_MAX = 21, 65, 65, 17
+LONG_ADDRESS_MAX, MESSAGE_ID_MAX, TIME_MAX = 65, 65, 17
 
 
 def address(name: str, octets_max: int = ADDRESS_MAX) -> Fields:
@@ -618,10 +619,11 @@ def decode(octets: bytes) -> Pdu:
         return Pdu(plan.empty, sequence, status)
     try:
         return Pdu(plan.read(octets), sequence, status)
-    except BadField as error:
-        raise PduError(BAD_FIELD.get(error.name, Status.INVALID_COMMAND_LENGTH), str(error), octets) from None
-    except READ_ERRORS:
-        raise PduError(Status.INVALID_COMMAND_LENGTH, "cut short", octets) from None
+    except READ_ERRORS as error:
+        if status and command_id & RESPONSE:  # refused: the body is not returned (4.1.2, 4.4.2), whatever stands there
+            return Pdu(plan.empty, sequence, status)
+        fault = error if isinstance(error, BadField) else BadField("body", "cut short")
+        raise PduError(BAD_FIELD.get(fault.name, Status.INVALID_COMMAND_LENGTH), str(fault), octets) from None
 
 
 def encode(pdu: Pdu) -> bytes:
