@@ -48,9 +48,9 @@ class Unsuccessful(NamedTuple):
 
 Lines = tuple[str, ...]
 
-# The kinds of fields. Each knows the lines that read it (from `octets`, or from `text`, the same in characters; they have
-# `size`, and it begins at `place`), those that check it before it is written, what stands for it in the text that is
-# written, and what is wrong with a value that does not fit.
+# The kinds of fields. Each knows the lines that read it (from `octets`, or from `text`, the same in characters; both
+# have `size`, and it begins at `place`), those that check it before it is written, what stands for it in the text that
+# is written, and what is wrong with a value that does not fit.
 
 
 class Number(NamedTuple):
