@@ -60,7 +60,7 @@ class Processes:
                 one.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 one.kill()
-                one.wait()
+            one.communicate()
         self._started.clear()
 
     def _stats(self) -> Iterator[list[str]]:
