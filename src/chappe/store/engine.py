@@ -33,6 +33,7 @@ from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages, Re
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
 from chappe.store.numbers import Numbers
+from chappe.store.parts import Parts
 from chappe.store.phonebook import Phonebook
 from chappe.store.pins import Pins
 from chappe.store.receipts import ReceiptRow, Receipts, Told
@@ -67,6 +68,7 @@ class Store:
         self._callbacks = Callbacks(database, self.node)
         self.blocks = BlockList(database)
         self.inbox = Inbox(database, self._callbacks, self.blocks)
+        self.parts = Parts(database, self._callbacks)
         self._receipts = Receipts(database, self.ledger, self._callbacks)
         self._messages = Messages(database, self.ledger, self._callbacks, self.node)
         self.histories = Histories(database)

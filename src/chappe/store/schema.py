@@ -174,6 +174,14 @@ submission_part = Table(  # parts of long messages that SMPP customers submit on
     **NARROW,
 )
 Index("submission_part_age", submission_part.c.received_ms)
+PART_WAITING = text("message_id = 0")
+Index(
+    "submission_part_waiting",
+    submission_part.c.account_id,
+    submission_part.c.received_ms,
+    sqlite_where=PART_WAITING,
+    postgresql_where=PART_WAITING,
+)
 carrier_links = Table(  # how each node's ways to its carriers are, for whoever looks from outside
     "carrier_links",
     metadata,

@@ -4,7 +4,7 @@ Written out instead of read from `schema.py`, because that file moves on and thi
 """
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Text, text
+from sqlalchemy import BigInteger, Column, Integer, Text, text
 
 revision = "0003"
 down_revision = "0002"
@@ -46,6 +46,7 @@ def parts_and_links() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("submission_part_age", "submission_part", ["received_ms"])
+    index("submission_part_waiting", "submission_part", ["account_id", "received_ms"], "message_id = 0")
     op.create_table(
         "carrier_links",
         number("node_id", primary_key=True),
@@ -56,6 +57,7 @@ def parts_and_links() -> None:
     )
 
 
+KEY = BigInteger().with_variant(Integer(), "sqlite")
 WAITING = "state IN ('queued', 'scheduled')"
 
 
@@ -64,9 +66,10 @@ def index(name: str, table: str, columns: list[str], condition: str) -> None:
 
 
 def number(name: str, *, primary_key: bool = False, default: int | None = None) -> Column[int]:
+    kind = KEY if primary_key else BigInteger()
     server_default = None if default is None else str(default)
     return Column(
-        name, BigInteger, primary_key=primary_key, nullable=False, autoincrement=False, server_default=server_default
+        name, kind, primary_key=primary_key, nullable=False, autoincrement=False, server_default=server_default
     )
 
 
