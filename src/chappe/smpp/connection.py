@@ -18,7 +18,7 @@ import structlog
 
 from chappe.clock import Clock
 from chappe.smpp.pdu import BODIES, RESPONSE, Body, Pdu, PduError, Status
-from chappe.smpp.session import NEVER, BindState, Counts, LinkLost, NotSent, Overdue, Role, Session, Timers
+from chappe.smpp.session import BindState, Counts, LinkLost, NotSent, Overdue, Role, Session, Timers
 from chappe.tls_layer import HANDSHAKE_RECORD, TlsLayer
 
 __all__ = ["BindState", "Connection", "LinkLost", "NotSent", "Overdue", "Role", "Timers"]
@@ -76,7 +76,6 @@ class Connection(asyncio.Protocol):
         self._requests: deque[Pdu] = deque()  # heard, handed out when those who wait for answers have run
         self._is_flush_due = False
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_s = NEVER
         self._is_reading = True
         self._tls = tls  # until the first octets have come
 
@@ -189,8 +188,6 @@ class Connection(asyncio.Protocol):
             self._unreadable(self, error)
         if (session.outbox or session.ending) and not self._is_flush_due:
             self._flush_soon()
-        if session.deadline_s < self._timer_s:
-            self._watch()
 
     def _hand_out(self) -> None:
         """Give the requests to the owner, one after the other."""
@@ -246,8 +243,6 @@ class Connection(asyncio.Protocol):
                 self._check_buffer(transport)
         if session.ending and not self._reason:
             self._close(session.ending)
-        elif session.deadline_s < self._timer_s:
-            self._watch()
 
     def _check_buffer(self, transport: asyncio.Transport) -> None:
         """Stop reading from a peer that does not read, and in the end give it up."""
@@ -306,25 +301,23 @@ class Connection(asyncio.Protocol):
         self._loop.call_soon(self._end, "TLS handshake failed")
         self._loop.call_soon(self._settle_end)
 
-    # Time: one timer, moved lazily; it goes off too early more often than not and is set anew
+    # Time
 
     def _watch(self) -> None:
-        deadline_s = self._session.deadline_s
-        if self._reason or deadline_s == NEVER:
-            return
+        """Set the connection's one timer. It goes off no later than anything that may begin from now on is due, so that
+        nobody has to look at it when something does; more often than not it goes off for nothing."""
         if self._timer is not None:
-            if deadline_s >= self._timer_s:
-                return
             self._timer.cancel()
-        self._timer_s = deadline_s
-        self._timer = self._loop.call_later(max(0.0, deadline_s - self._clock.monotonic_s()), self._on_timer)
+        session, now_s = self._session, self._clock.monotonic_s()
+        wait_s = min(session.deadline_s - now_s, session.shortest_s)
+        self._timer = self._loop.call_later(max(0.0, wait_s), self._on_timer)
 
     def _on_timer(self) -> None:
-        self._timer, self._timer_s = None, NEVER
-        ended = self._session.tick(self._clock.monotonic_s())
+        session = self._session
+        ended = session.tick(self._clock.monotonic_s())
         fail(ended.not_sent, NotSent("waited for too long"))
         fail(ended.lost, Overdue("no answer in time"))
-        if self._session.outbox or self._session.ending:
+        if session.outbox or session.ending:
             self._flush_soon()
         self._watch()
 

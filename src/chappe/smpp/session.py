@@ -27,10 +27,10 @@ from struct import Struct as Layout
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from chappe.smpp.pdu import (
     BODIES,
-    HEADER,
     HEADER_OCTETS,
     PDU_OCTETS_MAX,
     RESPONSE,
@@ -229,10 +229,12 @@ class Session(Generic[Token]):
         self._probe_s = -NEVER  # when the peer was last asked whether it is there
         self._is_silent = False  # and whether nothing was heard since
         self._probe_sequence = 0
-        self._binding: int | None = None  # sequence number of the bind that has no answer yet
+        self._bind_asked = 0  # sequence number of our bind, while it has no answer
+        self._bind_heard: Pdu | None = None  # the peer's, while it has none
         self._leave_s = NEVER  # when the session ends, whatever is still due
         self._unbind_sequence = 0  # of our unbind
         self._unbind_heard: Pdu | None = None
+        self.shortest_s = min(filter(None, (PARTIAL_S, UNBIND_S, *astuple(timers))))  # no wait here is shorter
         self.state: BindState  # as the owner sees it
         self._stands: BindState
         self._may_ask: frozenset[int]
@@ -262,16 +264,17 @@ class Session(Generic[Token]):
             octets = encode_body(body, sequence)
         except PduError as error:
             raise NotSent(error.detail) from None
-        if self.is_paused or self.held or len(self.pending) >= self.window:
+        is_bind = command_id in BOUND_BY
+        if (self.is_paused or self.held or len(self.pending) >= self.window) and not is_bind:
             self.held.append(Held(now_s, sequence, command_id | RESPONSE, octets, token))
             return
         self.outbox.append(octets)
         self._unwritten_requests += 1
         self.pending[sequence] = Asked(now_s, command_id | RESPONSE, token)
         self._operated_s = now_s
-        if command_id in BOUND_BY:
-            self._binding = sequence
-            self._may_ask = frozenset()
+        if is_bind:
+            self._bind_asked = sequence
+            self._move(self._stands)
 
     def tell(self, body: Body, now_s: float) -> None:
         """What has no answer: outbind, alert_notification. Raises NotSent."""
@@ -295,8 +298,8 @@ class Session(Generic[Token]):
             self._write(type(body)(), request.sequence, status)
             raise
         finally:
-            if request.sequence == self._binding and request.body.command_id in BOUND_BY:
-                self._bind_answered(request.body.command_id, status)
+            if request is self._bind_heard:
+                self._bind_answered(request, status)
             if self._is_leaving:
                 self._leave_further()
 
@@ -377,14 +380,14 @@ class Session(Generic[Token]):
             return NEVER
         due_s = min(self._partial_s + PARTIAL_S, self._leave_s)
         timers = self.timers
+        oldest_s = next(iter(self.pending.values())).at_s if self.pending else NEVER
+        due_s = min(due_s, after(oldest_s, 2 * timers.response_s))
         if self._stands in (OPEN, OUTBOUND):
             return min(due_s, after(self._opened_s, timers.session_init_s))
-        oldest_s = next(iter(self.pending.values())).at_s if self.pending else NEVER
         return min(
             due_s,
             self._silent_at_s,
             self._probe_at_s(oldest_s),
-            after(oldest_s, 2 * timers.response_s),
             after(self.held[0].at_s, timers.response_s) if self.held else NEVER,
             NEVER if self._is_leaving else after(self._operated_s, timers.inactivity_s),
         )
@@ -398,13 +401,13 @@ class Session(Generic[Token]):
             self._leave_at_once()
         elif self._partial_s + PARTIAL_S <= now_s:
             self.ending = "the rest of a PDU did not come"
-        elif self._stands in (OPEN, OUTBOUND):
-            if after(self._opened_s, self.timers.session_init_s) <= now_s:
-                self.ending = "not bound in time"
+        elif self._stands in (OPEN, OUTBOUND) and after(self._opened_s, self.timers.session_init_s) <= now_s:
+            self.ending = "not bound in time"
         elif self._silent_at_s <= now_s:
             self.ending = "no answer to enquire_link"
         else:
             self._give_up(now_s, ended)
+        if not self.ending and self._stands not in (OPEN, OUTBOUND):
             self._probe(now_s)
             if after(self._operated_s, self.timers.inactivity_s) <= now_s and not self._is_leaving:
                 ended.not_sent.extend(self.leave(now_s, UNBIND_S))
@@ -475,7 +478,7 @@ class Session(Generic[Token]):
                 asked = pending.pop(pdu.sequence, None)
                 if asked is None:
                     self._hear_own_answer(pdu)
-                elif asked.answer_id == command_id and pdu.sequence != self._binding:
+                elif asked.answer_id == command_id and pdu.sequence != self._bind_asked:
                     answers.append((asked.token, pdu))
                 else:
                     answers.append((asked.token, self._check_answer(asked, pdu)))
@@ -514,8 +517,8 @@ class Session(Generic[Token]):
             return
         # An answer whose body cannot be read is an answer: whether it was yes or no stands in the header.
         kind = BODIES.get(error.command_id, GenericNack)
-        status = HEADER.unpack_from(error.raw)[2]
-        heard.answers.append((asked.token, self._check_answer(asked, Pdu(kind(), error.sequence, status))))
+        pdu = Pdu(kind(), error.sequence, error.command_status)
+        heard.answers.append((asked.token, self._check_answer(asked, pdu)))
 
     def _check_answer(self, asked: Asked[Token], pdu: Pdu) -> Pdu:
         """The answer as the owner shall see it: of its request's kind, or a generic_nack that says what is wrong."""
@@ -523,8 +526,9 @@ class Session(Generic[Token]):
         is_matching = asked.answer_id == command_id
         if not is_matching and command_id != GenericNack.command_id:
             self.counts.mismatched += 1
-        if pdu.sequence == self._binding:
-            self._bind_answered(asked.answer_id & ~RESPONSE, pdu.status if is_matching else Status.BIND_FAILED)
+        if pdu.sequence == self._bind_asked:
+            self._bind_asked = 0
+            self._stand(asked.answer_id & ~RESPONSE if is_matching and pdu.status == Status.OK else 0)
         return pdu if is_matching else Pdu(GenericNack(), pdu.sequence, pdu.status or Status.UNKNOWN_ERROR)
 
     def _hear_own_answer(self, pdu: Pdu) -> None:
@@ -544,10 +548,10 @@ class Session(Generic[Token]):
             self._write(EnquireLinkResponse(), pdu.sequence)
         elif command_id == Unbind.command_id:
             self._hear_unbind(pdu)
-        elif command_id not in MAY_SEND[OTHER_END[self.role], self._stands] or self._binding is not None:
+        elif command_id not in MAY_SEND[OTHER_END[self.role], self._stands] or self._bind_heard is not None:
             self._refuse(pdu)
         elif command_id in BOUND_BY:
-            self._binding = pdu.sequence
+            self._bind_heard = pdu
             self.heard_unanswered += 1
             heard.requests.append(pdu)
         else:
@@ -556,9 +560,12 @@ class Session(Generic[Token]):
                 self._move(OUTBOUND)
 
     def _refuse(self, pdu: Pdu) -> None:
-        """Answer a request that the state does not allow."""
+        """Answer a request that the state does not allow, or that nobody serves: SMPP 5.0 broadcasts."""
         self.counts.misplaced += 1
         command_id = pdu.body.command_id
+        if type(pdu.body) not in REQUESTS:
+            self._write(GenericNack(), pdu.sequence, Status.INVALID_COMMAND_ID)
+            return
         is_second_bind = command_id in BOUND_BY and self.role is Role.MESSAGE_CENTRE and self._stands is not UNBOUND
         status = Status.ALREADY_BOUND if is_second_bind else Status.INCORRECT_BIND_STATE
         self._write(BODIES.get(command_id | RESPONSE, GenericNack)(), pdu.sequence, status)
@@ -569,19 +576,21 @@ class Session(Generic[Token]):
         """What the peer may ask goes by where the session stands; for the owner it is over as soon as it is leaving."""
         self._stands = stands
         self.state = UNBOUND if self._is_leaving and stands.is_bound else stands
-        is_mute = self._is_leaving or self._binding is not None
+        is_mute = self._is_leaving or self._bind_asked
         self._may_ask = frozenset() if is_mute else MAY_SEND[self.role, stands] - UNANSWERED - {Unbind.command_id}
         self._may_hear = MAY_SEND[OTHER_END[self.role], stands] - OWN - UNANSWERED - BOUND_BY.keys()
 
-    def _bind_answered(self, bind_id: int, status: int) -> None:
-        """The bind of either end has its answer."""
-        self._binding = None
+    def _stand(self, bind_id: int) -> None:
+        """Our bind has its answer. A failed one may be tried in another way: not every peer knows transceivers."""
+        self._move(BOUND_BY[bind_id] if bind_id and self._stands in (OPEN, OUTBOUND) else self._stands)
+
+    def _bind_answered(self, request: Pdu, status: int) -> None:
+        """The peer's bind has its answer."""
+        self._bind_heard = None
         if status == Status.OK and self._stands in (OPEN, OUTBOUND):
-            self._move(BOUND_BY[bind_id])
-            return
-        self._move(self._stands)
-        if self.role is Role.MESSAGE_CENTRE and not self.ending:
-            self.ending = "bind refused"  # an ESME may bind otherwise: not every message centre knows transceivers
+            self._move(BOUND_BY[request.body.command_id])
+        elif not self.ending:
+            self.ending = "bind refused"
 
     def _hear_unbind(self, pdu: Pdu) -> None:
         """The peer takes its leave: it is answered when all that is due has been said, or after a while."""
