@@ -210,6 +210,7 @@ class Middle:
             wake=self.fleet.wake,
             feed=self.feed,
             is_blocked=self.blacklist.is_blocked,
+            reserve=self.fleet.reserve,
         )
         self.queries = QueryDesk(self.store, time, lambda: self.directory.current)
         self.front = Front(self.intake.answers, self.queries.answers)

@@ -363,7 +363,7 @@ def test_trouble_is_logged_once(tmp_path: Path) -> None:
     with capture_logs() as lines:
         play(tmp_path, script, world(), SCRIPTS)
     assert [line["event"] for line in lines] == ["carrier_broke", "messages_in_doubt", "carrier_down", "carrier_back"]
-    assert (lines[0]["log_level"], lines[0]["exc_info"], lines[1]["count"]) == ("error", True, 2)
+    assert (lines[0]["log_level"], type(lines[0]["exc_info"]), lines[1]["count"]) == ("error", RuntimeError, 2)
     assert {line["carrier"] for line in lines} == {"first"}
     assert NUMBER not in str(lines)
 

@@ -155,6 +155,7 @@ class Life:
                 wake=self.fleet.wake,
                 feed=self._feed,
                 is_blocked=self._blacklist.is_blocked,
+                reserve=self.fleet.reserve,
             )
             self._numbers = NumberDesk(
                 store=self.store,

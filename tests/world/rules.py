@@ -20,7 +20,7 @@ from chappe.gateway.inbound import MAIL, PHONE, inbound_dialect
 from chappe.store.database import Database
 
 OPEN = {State.SCHEDULED, State.QUEUED, State.SENDING}
-BORN = {State.SCHEDULED, State.QUEUED}
+BORN = {State.SCHEDULED, State.QUEUED, State.SENDING}  # the last where a message leaves as soon as it is kept
 
 WITNESS_SQLITE = (
     "CREATE TABLE witness (number INTEGER PRIMARY KEY AUTOINCREMENT, message_id BIGINT, before TEXT, after TEXT)",

@@ -12,13 +12,13 @@ Applications of the north ask more of the gateway than we ask of carriers. Each 
 any of them may be `Refused`. Further ones stand in `sessions.py`, `phonebook.py`, `numbers.py` and `reselling.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chappe.core.model import Account, Coding, Inbound, Report, Service, State, Submission
+from chappe.core.model import Account, Coding, Concatenation, Inbound, Report, Service, State, Submission
 
 RETRY_AFTER_MAX_S = 86_400  # nobody is left alone for longer, whatever they ask for
 
@@ -199,6 +199,16 @@ class Submit(Call, frozen=True):
     submission: Submission
 
 
+class SubmitPart(Call, frozen=True, kw_only=True):
+    """One part of a long message to one recipient. `submission` is what it says of the whole, without a text; `content`
+    is what the listener needs to put the parts together. -> Accepted, under an id of the part's own"""
+
+    account: Account
+    submission: Submission
+    concatenation: Concatenation
+    content: str
+
+
 class Quote(Call, frozen=True):
     """What would `Submit` answer? Nothing is kept and nothing charged. -> Accepted"""
 
@@ -360,7 +370,9 @@ class MessageCentre(Protocol):
         """Whether receipts name the reference the submission carried, so that they are known without its answer."""
         ...
 
-    async def submit(self, submission: Submission) -> Verdict: ...
+    def submit(self, submission: Submission) -> Awaitable[Verdict]:
+        """A coroutine, or a future where the answer comes from a link: that costs less for each message."""
+        ...
 
     async def query(
         self, reference: str, originator: str = "", recipient: str = ""

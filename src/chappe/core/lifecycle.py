@@ -6,9 +6,10 @@
         │            │       │  └── refused for now, or another carrier may take it ──► queued
         └── cancelled, expired (never sent)          unknown (no receipt in time; a late one still counts)
 
-A message stays in `sending` while nobody knows whether the carrier took it: with a live owner it is in flight, without
-one it is doubtful and waits for its carrier's policy. One that is scheduled and charged late is `rejected` where the
-money does not reach when its time comes.
+A message that finds room at its carrier is accepted in `sending`, without having queued. It stays in `sending` while
+nobody knows whether the carrier took it: with a live owner it is in flight, without one it is doubtful and waits for
+its carrier's policy. One that is scheduled and charged late is `rejected` where the money does not reach when its
+time comes.
 """
 
 from collections.abc import Iterable

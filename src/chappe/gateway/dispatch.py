@@ -9,6 +9,7 @@ take. Whoever was blocked while a message to them waited does not get it.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 
 import structlog
 
@@ -23,7 +24,7 @@ from chappe.gateway.submission import IsBlocked, nobody_is_blocked
 from chappe.store.callbacks import DueCallback
 from chappe.store.database import StoreBroken, StoreError
 from chappe.store.engine import Store
-from chappe.store.sending import Claim, Reconsideration, Sending
+from chappe.store.sending import Claim, Reconsideration, Recorded, Sending
 
 log = structlog.get_logger()
 
@@ -57,7 +58,8 @@ class Dispatcher:
         self.centre = centre
         self.link = Link()
         self.in_hand: set[int] = set()  # what this process has claimed for the carrier, until its fate is written
-        self._is_claim_lost = self._is_adoption_lost = True  # a predecessor's may have been
+        self._lost_count = 1  # claims, and submissions with room here, of which nobody knows whether they were kept
+        self._is_adoption_lost = True  # a predecessor's may have been, as its claim
         self._inherited: frozenset[int] | None = None  # what a predecessor has under way, by its own policy
         self._is_reconsidered = carrier.uncertain is UncertainPolicy.HOLD
         self._store = store
@@ -70,6 +72,7 @@ class Dispatcher:
         self._under_way: set[int] = set()  # asked, not answered
         self._unrecorded: set[int] = set()  # answered, not written yet
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answers: set[asyncio.Future[Verdict]] = set()  # of a carrier that answers without a task
         self._doubts_count = 0  # came into doubt since this was last logged
         self._is_woken = asyncio.Event()
         self._wakes_count = 0
@@ -77,7 +80,7 @@ class Dispatcher:
         self._is_drained = False  # ... and nobody came to wait since
         self._claiming_count = 0  # what a claim that is under way may bring
         self._reserved_count = 0  # messages about to be kept, which then leave at once
-        self._is_settled = asyncio.Event()  # none of these
+        self._is_settled = asyncio.Event()  # nothing is reserved, unanswered or unrecorded
         self._is_settled.set()
         self._is_stopping = False
 
@@ -117,13 +120,15 @@ class Dispatcher:
         self.in_hand.difference_update(ids)
         self._under_way.difference_update(ids)
         self._unreserve(len(ids))
-        if is_lost:
-            self._is_claim_lost = True
+        self._lost_count += is_lost
         self.wake()
 
     def _unreserve(self, count: int) -> None:
         self._reserved_count -= count
-        if not self._reserved_count:
+        self._look_whether_settled()
+
+    def _look_whether_settled(self) -> None:
+        if not (self._reserved_count or self._answers or self._unrecorded):
             self._is_settled.set()
 
     # Rounds
@@ -137,21 +142,20 @@ class Dispatcher:
         """Wait for what is under way; what takes longer is given up: doubtful, once this node leaves."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._is_settled.wait()
-                while self._tasks:
-                    await asyncio.wait(set(self._tasks))
+                while self._tasks or not self._is_settled.is_set():
+                    await asyncio.gather(*self._tasks, self._is_settled.wait(), return_exceptions=True)
         except TimeoutError:
             pass
         except asyncio.CancelledError:
             self._give_up()
             raise
         self._give_up()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._answers, return_exceptions=True)
         await self.centre.close()
 
     def _give_up(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
+        for one in list(self._tasks | self._answers):
+            one.cancel()
 
     async def run(self) -> None:
         """Rounds until stopped: at once while there is room and work, else on a wake-up or when the wait is over."""
@@ -204,10 +208,10 @@ class Dispatcher:
         hindrance = self._hindrance(message)
         if hindrance is None:
             self._under_way.add(message.id)
-            self._start(self._send(message))
+            self._send(message)
         else:
             self._under_way.discard(message.id)
-            self._start(self._record(message, self._after(message, hindrance), hindrance))
+            self._record(message, self._after(message, hindrance), hindrance)
 
     def _hindrance(self, message: Message) -> Refused | None:
         """Why a claimed message must not leave after all."""
@@ -227,20 +231,21 @@ class Dispatcher:
         return max(0, room - self._claiming_count)
 
     async def _claim(self, count_max: int, *, is_detour: bool = False) -> list[Message]:
-        # A claim that ends in an exception may have been kept all the same: the next one asks for what it took.
+        # A claim that ends in an exception may have been kept all the same: the next one asks for what it took. What is
+        # in hand is looked at when the claim is written: by then more may have been accepted straight into it.
+        lost_count, self._lost_count = self._lost_count, self._lost_count + 1
         claim = Claim(
-            self.carrier.id, count_max, self._clock.now_ms(), frozenset(self.in_hand), is_detour, self._is_claim_lost
+            self.carrier.id, count_max, self._clock.now_ms(), self.in_hand, is_detour, is_repeat=lost_count > 0
         )
-        self._is_claim_lost = True
         claimed = await self._store.claim(claim)
-        self._is_claim_lost = False
+        self._lost_count -= lost_count + 1  # what was lost meanwhile is for the next one
         self.in_hand.update(message.id for message in claimed)
         return claimed
 
     async def _pass_on(self) -> int:
         claimed = await self._claim(DETOUR_MAX, is_detour=True)
         for message in claimed:
-            self._start(self._record(message, self._after(message, IS_DOWN), IS_DOWN))
+            self._record(message, self._after(message, IS_DOWN), IS_DOWN)
         return len(claimed)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
@@ -248,18 +253,33 @@ class Dispatcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, message: Message) -> None:
+    def _send(self, message: Message) -> None:
+        answer: asyncio.Future[Verdict]
         try:
-            verdict = await self.centre.submit(southward(message))
-        except Exception:  # a carrier that breaks must not take the gateway along; nobody knows what left
-            log.exception("carrier_broke", carrier=self.carrier.name, message_id=message.id)
+            answer = asyncio.ensure_future(self.centre.submit(southward(message)))
+        except Exception as error:
+            answer = asyncio.get_running_loop().create_future()
+            answer.set_exception(error)
+        self._answers.add(answer)
+        self._is_settled.clear()
+        answer.add_done_callback(partial(self._take_answer, message))
+
+    def _take_answer(self, message: Message, answer: "asyncio.Future[Verdict]") -> None:
+        self._answers.discard(answer)
+        self._under_way.discard(message.id)
+        if answer.cancelled():  # given up: doubtful, once this node leaves
+            self._look_whether_settled()
+            return
+        error = answer.exception()
+        if error is None:
+            verdict = answer.result()
+        else:  # a carrier that breaks must not take the gateway along; nobody knows what left
+            log.error("carrier_broke", carrier=self.carrier.name, message_id=message.id, exc_info=error)
             verdict = Uncertain("carrier failed")
-        finally:
-            self._under_way.discard(message.id)
         self._hear(verdict)
         if not self._is_drained:  # who waits may have room now
             self._is_woken.set()
-        await self._record(message, self._after(message, verdict), verdict)
+        self._record(message, self._after(message, verdict), verdict)
 
     def _hear(self, verdict: Verdict) -> None:
         now_s = self._clock.monotonic_s()
@@ -283,8 +303,8 @@ class Dispatcher:
             log.warning("messages_in_doubt", carrier=self.carrier.name, count=self._doubts_count, policy=policy)
             self._doubts_count = 0
         await self._reconsider_once()
-        in_flight, is_repeat = frozenset(self.in_hand), self._is_adoption_lost
-        claim = Claim(self.carrier.id, DOUBTS_MAX, self._clock.now_ms(), in_flight, is_repeat=is_repeat)
+        is_repeat = self._is_adoption_lost
+        claim = Claim(self.carrier.id, DOUBTS_MAX, self._clock.now_ms(), self.in_hand, is_repeat=is_repeat)
         self._is_adoption_lost = True
         adopted = await self._store.adopt(claim)
         self._is_adoption_lost = False
@@ -309,7 +329,7 @@ class Dispatcher:
             references = (answer.reference,) if isinstance(answer, Report) and answer.reference else ()
         else:
             move, references = after_doubt(message, self.carrier.uncertain, now_ms), None
-        await self._record(message, move, Uncertain("in doubt"), references)
+        self._record(message, move, Uncertain("in doubt"), references)
 
     async def _ask(self, message: Message) -> Report | Refused | Uncertain:
         try:
@@ -318,11 +338,12 @@ class Dispatcher:
             log.exception("carrier_broke", carrier=self.carrier.name, message_id=message.id)
             return Uncertain("carrier failed")
 
-    async def _record(
+    def _record(
         self, message: Message, move: Move, verdict: Verdict, references: tuple[str, ...] | None = None
     ) -> None:
         """Write a verdict, however long the database is away: until then the message is doubtful to everybody else."""
         self._unrecorded.add(message.id)
+        self._is_settled.clear()
         sending = Sending(
             message=message,
             move=move,
@@ -330,23 +351,29 @@ class Dispatcher:
             references=self._references(message, move, verdict) if references is None else references,
             detail=detail_of(verdict),
         )
-        try:
-            while True:
-                try:
-                    recorded = await self._store.record(sending)
-                    break
-                except StoreBroken:
-                    return
-                except StoreError:
-                    await asyncio.sleep(RECORD_AGAIN_S)
-        finally:
-            self._unrecorded.discard(message.id)
-            self.in_hand.discard(message.id)
-        if recorded.is_made:
-            self._tell(message, move)
-            self._announce(recorded.callbacks)
-            if move.state is State.QUEUED:
-                self._wake_carrier(move.carrier_id)
+        self._store.record(sending).add_done_callback(partial(self._take_record, sending))
+
+    def _take_record(self, sending: Sending, record: "asyncio.Future[Recorded]") -> None:
+        error = None if record.cancelled() else record.exception()
+        if isinstance(error, StoreError) and not isinstance(error, StoreBroken):
+            self._start(self._record_again(sending))
+            return
+        self._unrecorded.discard(sending.message.id)
+        self.in_hand.discard(sending.message.id)
+        if error is None and not record.cancelled() and record.result().is_made:
+            self._follow_up(sending, record.result())
+        self._look_whether_settled()
+
+    async def _record_again(self, sending: Sending) -> None:
+        await asyncio.sleep(RECORD_AGAIN_S)
+        self._store.record(sending).add_done_callback(partial(self._take_record, sending))
+
+    def _follow_up(self, sending: Sending, recorded: Recorded) -> None:
+        message, move = sending.message, sending.move
+        self._tell(message, move)
+        self._announce(recorded.callbacks)
+        if move.state is State.QUEUED:
+            self._wake_carrier(move.carrier_id)
 
     def _references(self, message: Message, move: Move, verdict: Verdict) -> tuple[str, ...]:
         """What receipts will call the message. One in doubt may have been taken: then its receipt tells, if it can."""
