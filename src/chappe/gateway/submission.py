@@ -110,11 +110,15 @@ class Intake:
             self._feed.tell(Step.REFUSED, verdict.reason)
         return verdict
 
-    async def submit_once(self, account: Account, submission: Submission, dialect: Dialect, message_id: int) -> Verdict:
+    async def submit_once(
+        self, account: Account, submission: Submission, dialect: Dialect, message_id: int, *, is_new: bool = False
+    ) -> Verdict:
         """The same to one recipient, under an id that it is asked with again where nobody knows whether it was kept: it
-        is kept and charged once. Raises StoreError."""
-        if await self._store.read(self._store.of_submission(message_id, 1)):
-            return Accepted(())
+        is kept and charged once. `is_new`: it was never asked before. Raises StoreError."""
+        if not is_new:
+            kept = await self._store.read(self._store.of_submission(message_id, 1))
+            if kept:
+                return Accepted(())
         return await self._keep(account, submission, dialect, message_id)
 
     async def quote(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
