@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.sms": frozenset(),
     "chappe.smpp": frozenset({"chappe.sms"}),
     "chappe.smpp.connection": frozenset({"chappe.smpp", "chappe.sms", "chappe.clock", "chappe.tls_layer"}),
-    "chappe.dialects": frozenset({"chappe.core", "chappe.sms"}),
+    "chappe.dialects": frozenset({"chappe.core", "chappe.sms", "chappe.smpp"}),
     "chappe.core": frozenset({"chappe.sms"}),
     "chappe.store": frozenset({"chappe.core"}),
     "chappe.gateway": frozenset({"chappe.core", "chappe.sms", "chappe.store", "chappe.dialects.base", "chappe.clock"}),

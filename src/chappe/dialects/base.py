@@ -181,6 +181,9 @@ class North(Struct, frozen=True, kw_only=True):
     default_originator: str = ""  # what an empty originator stands for; empty = the account's first sender or number
     reported_states: frozenset[State]  # the states a customer is called back about
     duplicate_s: int = 0  # how long the same may not be asked again; 0 = it may
+    # Whether a submission with this memo asked to hear of a state; without it all do that want callbacks. What was
+    # submitted in another dialect has no memo.
+    is_asked: Callable[[str, State], bool] | None = None
     receipt: Callable[[CallbackTarget, Report], HttpRequest] | None = None
     inbound: Callable[[CallbackTarget, Inbound], HttpRequest] | None = None
 

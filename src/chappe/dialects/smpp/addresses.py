@@ -1,0 +1,74 @@
+"""Numbers and names as SMPP addresses them (SMPP 3.4, 5.2.5 to 5.2.9), and as they stand in our records."""
+
+from functools import lru_cache
+from typing import Final
+
+from chappe.dialects.smpp.words import LinkWords
+from chappe.smpp.pdu import Address
+from chappe.sms.alphabets import GSM, NotInAlphabet
+from chappe.sms.numbers import OriginatorKind, parse_originator
+
+UNKNOWN, INTERNATIONAL, NATIONAL, NETWORK, SUBSCRIBER, ALPHANUMERIC, ABBREVIATED = range(7)  # TON: 5.2.5
+TONS: Final = frozenset(range(7))
+ISDN: Final = 1
+NPIS: Final = frozenset({0, 1, 3, 4, 6, 8, 9, 10, 14, 18})  # 5.2.6
+TRUNK_ZERO_STAYS: Final = frozenset({"39"})  # in Italy it is a part of the number
+
+
+def source_of(originator: str, words: LinkWords) -> Address | None:
+    """Where a message comes from; None for a name that the field cannot hold."""
+    return _source(
+        originator,
+        words.source_ton,
+        words.source_npi,
+        words.short_code_ton,
+        words.short_code_npi,
+        words.alphanumeric_charset,
+    )
+
+
+@lru_cache(maxsize=4096)  # an account sends under few names, again and again
+def _source(
+    originator: str, ton: int | None, npi: int | None, short_code_ton: int, short_code_npi: int, charset: str
+) -> Address | None:
+    found = parse_originator(originator)
+    if found is None and originator:
+        automatic, value = (ALPHANUMERIC, 0), originator
+    elif found is None:
+        automatic, value = (UNKNOWN, 0), ""
+    elif found.kind is OriginatorKind.MSISDN:
+        automatic, value = (INTERNATIONAL, ISDN), found.value
+    elif found.kind is OriginatorKind.SHORT_CODE:
+        automatic, value = (short_code_ton, short_code_npi), found.value
+    else:
+        automatic, value = (ALPHANUMERIC, 0), found.value
+    if automatic[0] == ALPHANUMERIC:
+        in_field = name_in_field(value, charset)
+        if in_field is None:
+            return None
+        return Address(*automatic, in_field)
+    return Address(automatic[0] if ton is None else ton, automatic[1] if npi is None else npi, value)
+
+
+def name_in_field(name: str, charset: str) -> str | None:
+    """A name as the characters of a C-octet string; None where they have no octets, or where one would end it."""
+    if charset != "gsm":
+        return name if all(0 < ord(character) < 256 for character in name) else None
+    try:
+        octets = GSM.encode(name)
+    except NotInAlphabet:
+        return None
+    return None if 0 in octets else octets.decode("latin-1")
+
+
+def number_of(ton: int, value: str, words: LinkWords) -> str:
+    """A number or name as our records have it: international ones with digits alone, as far as that can be told."""
+    if ton == ALPHANUMERIC:
+        return GSM.decode(value.encode("latin-1", "replace")) if words.alphanumeric_charset == "gsm" else value
+    if value[:1] == "+":
+        return value[1:]
+    if value[:2] == "00" and ton in (UNKNOWN, INTERNATIONAL):
+        return value[2:]
+    if words.country and (ton == NATIONAL or (ton == UNKNOWN and value[:1] == "0")):
+        return words.country + (value if words.country in TRUNK_ZERO_STAYS else value.removeprefix("0"))
+    return value

@@ -1,0 +1,486 @@
+"""The north half: we are the message centre. What ESMEs submit becomes submissions, or parts of them; reports and
+inbound messages become deliver_sm.
+
+A long message comes in parts. Each is answered by itself, under an id of its own, and kept as a `Part`; once all are
+there, `submission_of_parts` makes one submission of them, whose memo knows the parts that asked for receipts.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from chappe.core.centre import Accepted, Cancel, ListMessages, Query, Refusal, Refused, Replace, Verdict
+from chappe.core.ids import ID_MAX, made_ms
+from chappe.core.lifecycle import FINAL, SCHEDULE_AHEAD_MAX_S
+from chappe.core.model import Account, Coding, Concatenation, Inbound, Priority, Report, State, Submission
+from chappe.dialects.smpp.addresses import ALPHANUMERIC, NPIS, TONS, number_of, source_of
+from chappe.dialects.smpp.memo import WANTED, Memo, Part, is_asked_by, read_memo, write_memo
+from chappe.dialects.smpp.south import coding_of, pieces_for, tlvs_of
+from chappe.dialects.smpp.words import PRIORITY_MAX, STATES, STATUSES, LinkWords, status_of
+from chappe.smpp.pdu import (
+    Address,
+    CancelSm,
+    DataSm,
+    DeliverSm,
+    QuerySm,
+    QuerySmResponse,
+    ReplaceSm,
+    Status,
+    SubmitMulti,
+    SubmitMultiResponse,
+    SubmitSm,
+    Unsuccessful,
+)
+from chappe.smpp.receipt import INTERMEDIATE, RECEIPT, date_of, write_text
+from chappe.smpp.receipt import tlvs_of as receipt_tlvs
+from chappe.smpp.texts import GSM_PACKED, HAS_HEADER, UCS_2, Content, charset_named, on_air, packed, read
+from chappe.smpp.times import absolute_time, read_time
+from chappe.smpp.tlv import Tag, Tlvs, find_number, number
+from chappe.sms.alphabets import UCS2
+from chappe.sms.numbers import parse_msisdn, parse_originator
+
+Carrying = SubmitSm | SubmitMulti | DataSm
+
+RECIPIENTS_MAX: Final = 254  # 5.2.24
+FORWARD: Final = 2  # messaging mode: whoever asks waits for the delivery itself (5.2.12), which is not ours to promise
+MODE: Final = 0x03
+TYPE: Final = 0x3C  # acknowledgements between ESMEs and phones, which none of our carriers takes
+# protocol_id (3GPP TS 23.040 9.2.3.9): what would be shown to somebody who must not see it. Type 0, ANSI-136 R-DATA and
+# the data downloads.
+NOT_CARRIED: Final = frozenset({0x40, 0x7C, 0x7D, 0x7E, 0x7F})
+
+
+class PartOfMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One part of a long message and what it says of the whole; as JSON it is kept until all parts are there."""
+
+    concatenation: Concatenation
+    originator: str
+    recipient: str
+    octets: str  # in hexadecimal digits, without the header
+    charset: str  # a name for `smpp.texts.charset_named`, or that of octets
+    is_flash: bool = False
+    elements: str = ""  # further elements of the header, in hexadecimal digits
+    memo: str = ""
+    priority: Priority = Priority.NORMAL
+    scheduled_ms: int | None = None
+    validity_s: int | None = None
+
+
+class Submitted(Struct, frozen=True, kw_only=True):
+    """What a submit_sm, submit_multi or data_sm asks; of a part, the submission is what the part is by itself."""
+
+    submission: Submission
+    part: PartOfMessage | None = None
+    addresses: tuple[Address, ...] = ()  # of a submit_multi: the recipients as they were written ...
+    unsuccessful: tuple[Unsuccessful, ...] = ()  # ... and the destinations that are none
+
+
+def submission_of(body: Carrying, words: LinkWords, now_ms: int) -> Submitted | Status:
+    """What is asked, or what is wrong with it."""
+    fault = fault_of(body)
+    if fault:
+        return fault
+    content = read(
+        b"" if isinstance(body, DataSm) else body.short_message,
+        data_coding=body.data_coding,
+        esm_class=body.esm_class,
+        tlvs=body.tlvs,
+        charset=words.charset,
+        is_strict=True,
+    )
+    if isinstance(content, Status):
+        return content
+    if not content.octets and not content.elements:
+        return Status.INVALID_MESSAGE_LENGTH
+    timing = timing_of(body, now_ms)
+    if isinstance(timing, Status):
+        return timing
+    many = many_of(body, words)
+    recipients = many.recipients
+    if not recipients:
+        return Status.INVALID_DESTINATION
+    written = written_of(content)
+    if written is None:
+        return Status.INVALID_MESSAGE_LENGTH
+    text, coding = written
+    submission = Submission(
+        recipients=recipients,
+        text=text,
+        originator=number_of(body.source_ton, body.source, words),
+        priority=Priority.URGENT if not isinstance(body, DataSm) and body.priority_flag else words.priority,
+        scheduled_ms=timing[0],
+        validity_s=timing[1],
+        wants_callbacks=bool(body.registered_delivery & WANTED),
+        coding=coding,
+        takes_part=isinstance(body, SubmitMulti),
+        memo=write_memo(memo_of(body, recipients, words)),
+    )
+    if isinstance(body, SubmitMulti):
+        return Submitted(submission=submission, addresses=many.addresses, unsuccessful=many.unsuccessful)
+    return Submitted(submission=submission, part=part_of(content, submission))
+
+
+def fault_of(body: Carrying) -> Status:
+    """What is wrong with the numbers of a request, the first in their order; OK where nothing is."""
+    if body.source_ton not in TONS:
+        return Status.INVALID_SOURCE_TON
+    if body.source_npi not in NPIS:
+        return Status.INVALID_SOURCE_NPI
+    if not isinstance(body, SubmitMulti):
+        if body.destination_ton not in TONS or body.destination_ton == ALPHANUMERIC:
+            return Status.INVALID_DESTINATION_TON
+        if body.destination_npi not in NPIS:
+            return Status.INVALID_DESTINATION_NPI
+    if body.esm_class & TYPE or body.esm_class & MODE == FORWARD:
+        return Status.INVALID_ESM_CLASS
+    if body.registered_delivery & 0xE0:
+        return Status.INVALID_REGISTERED_DELIVERY
+    if isinstance(body, DataSm):
+        return Status.OK
+    if body.priority_flag > PRIORITY_MAX:
+        return Status.INVALID_PRIORITY
+    if body.replace_if_present:
+        return Status.INVALID_SUBMIT_WITH_REPLACE if body.replace_if_present == 1 else Status.INVALID_REPLACE_FLAG
+    if body.default_message_id:
+        return Status.INVALID_DEFAULT_MESSAGE
+    return Status.SUBMIT_FAILED if body.protocol_id in NOT_CARRIED else Status.OK
+
+
+Timing = tuple[int | None, int | None]  # scheduled_ms, validity_s
+
+
+def timing_of(body: Carrying | ReplaceSm, now_ms: int) -> Timing | Status:
+    """When it shall leave, and for how long from then on it may be tried; both as 7.1.1 has them."""
+    if isinstance(body, DataSm):
+        return None, find_number(body.tlvs, Tag.TIME_TO_LIVE)
+    if not body.schedule_delivery_time and not body.validity_period:
+        return None, None
+    scheduled_ms = None
+    if body.schedule_delivery_time:
+        scheduled_ms = read_time(body.schedule_delivery_time, now_ms)
+        if scheduled_ms is None or scheduled_ms > now_ms + SCHEDULE_AHEAD_MAX_S * 1000:
+            return Status.INVALID_SCHEDULE
+        scheduled_ms = scheduled_ms if scheduled_ms > now_ms else None
+    if not body.validity_period:
+        return scheduled_ms, None
+    expires_ms = read_time(body.validity_period, now_ms)
+    if expires_ms is None:
+        return Status.INVALID_VALIDITY
+    validity_s = (expires_ms - (scheduled_ms or now_ms)) // 1000
+    return (scheduled_ms, validity_s) if validity_s > 0 else Status.INVALID_VALIDITY
+
+
+class Many(NamedTuple):
+    """Where a message goes: recipients as digits, and as they were written; and destinations that are none."""
+
+    recipients: tuple[str, ...]
+    addresses: tuple[Address, ...] = ()
+    unsuccessful: tuple[Unsuccessful, ...] = ()
+
+
+def many_of(body: Carrying, words: LinkWords) -> Many:
+    if not isinstance(body, SubmitMulti):
+        number = recipient_of(body.destination_ton, body.destination, words)
+        return Many((number,) if number else ())
+    found: list[tuple[str, Address]] = []
+    unsuccessful = []
+    for destination in body.destinations:
+        if isinstance(destination, str):  # distribution lists live in message centres that have some
+            unsuccessful.append(Unsuccessful(Address(0, 0, destination), Status.INVALID_LIST_NAME))
+            continue
+        is_number = destination.ton in TONS and destination.ton != ALPHANUMERIC
+        number = recipient_of(destination.ton, destination.value, words) if is_number else None
+        if number is None:
+            unsuccessful.append(Unsuccessful(destination, Status.INVALID_DESTINATION))
+        else:
+            found.append((number, destination))
+    recipients, addresses = zip(*found, strict=True) if found else ((), ())
+    return Many(recipients, addresses, tuple(unsuccessful))
+
+
+def recipient_of(ton: int, value: str, words: LinkWords) -> str | None:
+    return parse_msisdn(number_of(ton, value, words), strict=True)
+
+
+def written_of(content: Content) -> tuple[str, Coding] | None:
+    """What is sent, as a submission has it; None where it takes too many segments."""
+    if content.is_text:
+        return content.text, Coding.FLASH if content.is_flash else Coding.TEXT
+    octets = on_air(content.octets, content.elements)
+    return (octets.hex().upper(), Coding.BINARY) if octets is not None else None
+
+
+def part_of(content: Content, submission: Submission) -> PartOfMessage | None:
+    place = content.concatenation
+    if place is None or place.total < 2:
+        return None
+    return PartOfMessage(
+        concatenation=Concatenation(reference=place.reference, total=place.total, position=place.index),
+        originator=submission.originator,
+        recipient=submission.recipients[0],
+        octets=content.octets.hex(),
+        charset=content.charset,
+        is_flash=content.is_flash,
+        elements=content.elements.hex(),
+        memo=submission.memo,
+        priority=submission.priority,
+        scheduled_ms=submission.scheduled_ms,
+        validity_s=submission.validity_s,
+    )
+
+
+@lru_cache(maxsize=4096)
+def as_kept(originator: str) -> str:
+    """An originator as our records have it."""
+    found = parse_originator(originator)
+    return found.value if found is not None else originator
+
+
+def memo_of(body: Carrying, recipients: tuple[str, ...], words: LinkWords) -> Memo:
+    """What its receipts will repeat of it."""
+    user_reference = find_number(body.tlvs, Tag.USER_MESSAGE_REFERENCE) if body.tlvs else None
+    source = body.source
+    if source == as_kept(number_of(body.source_ton, source, words)):
+        source = ""
+    if isinstance(body, SubmitMulti):
+        first = next((one for one in body.destinations if isinstance(one, Address)), Address(0, 0, ""))
+        ton, npi, destination = first.ton, first.npi, ""
+    else:
+        ton, npi, destination = body.destination_ton, body.destination_npi, body.destination
+        destination = "" if destination == recipients[0] else destination
+    return Memo(
+        body.registered_delivery,
+        body.source_ton,
+        body.source_npi,
+        ton,
+        npi,
+        source,
+        destination,
+        user_reference,
+        body.service_type,
+    )
+
+
+# Long messages in parts
+
+
+def submission_of_parts(parts: Mapping[int, PartOfMessage]) -> Submission | Status:
+    """The whole message, of all its parts by the ids that their submitter knows them by. What they say of the whole is
+    taken from the first; receipts go under each part that asked for them."""
+    in_order = sorted(parts.items(), key=lambda item: item[1].concatenation.position)
+    first = in_order[0][1]
+    written = written_of(joined([part for _, part in in_order]))
+    if written is None:
+        return Status.INVALID_MESSAGE_LENGTH
+    text, coding = written
+    memos = [(part_id, read_memo(part.memo)) for part_id, part in in_order]
+    asking = tuple(
+        Part(part_id, memo.registered_delivery) for part_id, memo in memos if memo.registered_delivery & WANTED
+    )
+    return Submission(
+        recipients=(first.recipient,),
+        text=text,
+        originator=first.originator,
+        priority=first.priority,
+        scheduled_ms=first.scheduled_ms,
+        validity_s=first.validity_s,
+        wants_callbacks=bool(asking),
+        coding=coding,
+        memo=write_memo(memos[0][1]._replace(parts=asking)),
+    )
+
+
+def joined(parts: Sequence[PartOfMessage]) -> Content:
+    """All parts as one; those in the same charset are joined before they are decoded, and where they differ, the whole
+    is UCS-2, which every text is in."""
+    charsets = {part.charset for part in parts}
+    is_flash = parts[0].is_flash
+    if len(charsets) == 1:
+        octets = b"".join(bytes.fromhex(part.octets) for part in parts)
+        return Content(octets, parts[0].charset, is_flash, elements=bytes.fromhex(parts[0].elements))
+    runs = [
+        charset_named(charset).decode(b"".join(bytes.fromhex(part.octets) for part in run))
+        for charset, run in groupby(parts, key=lambda part: part.charset)
+    ]
+    return Content(UCS2.encode("".join(runs)), UCS_2, is_flash)
+
+
+# Answers
+
+
+def message_id(our_id: int, words: LinkWords) -> str:
+    """What a customer knows a message by."""
+    return f"{our_id:x}" if words.hex_ids else str(our_id)
+
+
+def read_message_id(written: str, words: LinkWords) -> int | None:
+    """Our id; None for what is none."""
+    try:
+        our_id = int(written, 16 if words.hex_ids else 10) if written.isalnum() and written.isascii() else -1
+    except ValueError:
+        return None
+    return our_id if 0 < our_id <= ID_MAX else None
+
+
+def multi_response(submitted: Submitted, verdict: Verdict, words: LinkWords) -> tuple[SubmitMultiResponse, Status]:
+    """The answer to submit_multi: who did not get it, and why (4.5.2)."""
+    if not isinstance(verdict, Accepted):
+        reason = verdict.reason if isinstance(verdict, Refused) else Refusal.INTERNAL
+        return SubmitMultiResponse(), status_of(reason)
+    refused = tuple(
+        Unsuccessful(address, status_of(ticket.refusal))
+        for address, ticket in zip(submitted.addresses, verdict.tickets, strict=True)
+        if ticket.refusal is not None
+    )
+    return SubmitMultiResponse(message_id(int(verdict.reference), words), submitted.unsuccessful + refused), Status.OK
+
+
+# Questions about what was submitted
+
+
+def query_call(body: QuerySm, account: Account, words: LinkWords) -> Query | Status:
+    our_id = read_message_id(body.message_id, words)
+    return Query(account=account, reference=str(our_id)) if our_id is not None else Status.INVALID_MESSAGE_ID
+
+
+def query_response(body: QuerySm, report: Report) -> QuerySmResponse:
+    """4.8.2; a state has a date once it is the last one."""
+    has_ended = report.state in FINAL or report.state is State.UNKNOWN
+    return QuerySmResponse(
+        body.message_id,
+        absolute_time(report.changed_ms) if has_ended else "",
+        STATES[report.state].message_state,
+        min(error_of(report), 0xFF),
+    )
+
+
+def cancel_call(body: CancelSm, account: Account, words: LinkWords) -> Cancel | ListMessages | Status:
+    """What takes a message back. Without an id, which messages of the account wait between the two addresses: each of
+    these is to be taken back (4.9)."""
+    recipient = recipient_of(body.destination_ton, body.destination, words) or ""
+    if body.message_id:
+        our_id = read_message_id(body.message_id, words)
+        return Cancel(account, str(our_id), recipient) if our_id is not None else Status.INVALID_MESSAGE_ID
+    if not recipient or not body.source:
+        return Status.INVALID_DESTINATION if body.source else Status.INVALID_SOURCE
+    return ListMessages(
+        account=account,
+        recipients=(recipient,),
+        originators=(as_kept(number_of(body.source_ton, body.source, words)),),
+        states=(State.SCHEDULED, State.QUEUED),
+    )
+
+
+def replace_call(body: ReplaceSm, account: Account, words: LinkWords, now_ms: int) -> Replace | Status:
+    """The other text is in the default alphabet: 4.10 has no data_coding."""
+    our_id = read_message_id(body.message_id, words)
+    if our_id is None:
+        return Status.INVALID_MESSAGE_ID
+    timing = timing_of(body, now_ms)
+    if isinstance(timing, Status):
+        return timing
+    if body.default_message_id:
+        return Status.INVALID_DEFAULT_MESSAGE
+    content = read(
+        body.short_message, data_coding=0, esm_class=0, tlvs=body.tlvs, charset=words.charset, is_strict=True
+    )
+    if isinstance(content, Status):
+        return content
+    if not content.octets:
+        return Status.INVALID_MESSAGE_LENGTH
+    return Replace(
+        account=account,
+        reference=str(our_id),
+        originator=as_kept(number_of(body.source_ton, body.source, words)),
+        text=content.text,
+        scheduled_ms=timing[0],
+        validity_s=timing[1],
+    )
+
+
+# What we deliver
+
+
+def deliveries_of_report(report: Report, words: LinkWords) -> tuple[DeliverSm, ...]:
+    """The receipts for a message that came into a state: one, or one for each part that asked for it."""
+    memo = read_memo(report.memo)
+    told = STATES[report.state]
+    is_final = report.state in FINAL or report.state is State.UNKNOWN
+    submitted = date_of(made_ms(report.id), words.timezone)
+    done = date_of(report.changed_ms, words.timezone)
+    source = memo.destination_address(report.recipient)
+    destination = memo.source_address(report.originator) or source_of(report.originator, words) or Address(0, 0, "")
+    ids = [part.id for part in memo.parts if is_asked_by(part.registered_delivery, report.state)]
+    return tuple([
+        DeliverSm(
+            memo.service_type,
+            *source,
+            *destination,
+            RECEIPT if is_final else INTERMEDIATE,
+            short_message=in_charset(
+                write_text(
+                    id=message_id(our_id, words),
+                    stat=told.stat,
+                    submitted=submitted,
+                    done=done,
+                    error=error_of(report),
+                    is_delivered=report.state is State.DELIVERED,
+                ),
+                words,
+            ),
+            tlvs=beside(memo, receipt_tlvs(message_id(our_id, words), told.message_state)),
+        )
+        for our_id in ids or (report.submission_id,)
+    ])  # fmt: skip
+
+
+def beside(memo: Memo, tlvs: Tlvs) -> Tlvs:
+    if memo.user_reference is None:
+        return tlvs
+    return *tlvs, number(Tag.USER_MESSAGE_REFERENCE, memo.user_reference & 0xFFFF)
+
+
+def in_charset(text: str, words: LinkWords) -> bytes:
+    """The text of a receipt, in what data_coding 0 means; its characters are the same octets in most charsets."""
+    if words.charset in (GSM_PACKED, UCS_2):
+        return UCS2.encode(text) if words.charset == UCS_2 else packed(text.encode("latin-1", "replace"))
+    return text.encode("latin-1", "replace")
+
+
+def error_of(report: Report) -> int:
+    """Our own error code (appendix B): the status that a refusal for this reason would have had."""
+    return int(STATUSES[Refusal(report.reason)]) if report.reason in REASONS else 0
+
+
+def deliveries_of_inbound(inbound: Inbound, words: LinkWords, reference: int) -> tuple[DeliverSm, ...] | Refused:
+    """A message from a phone, cut as the link wants it."""
+    text = inbound.text
+    if inbound.coding is Coding.BINARY:
+        octets = on_air(bytes.fromhex(text), b"")
+        if octets is None:
+            return Refused(Refusal.TEXT_TOO_LONG)
+        text = octets.hex()
+    pieces = pieces_for(text, inbound.coding, words, reference)
+    if isinstance(pieces, Refusal):
+        return Refused(pieces)
+    nowhere = Address(0, 0, "")
+    source = source_of(inbound.originator, words) or nowhere
+    destination = source_of(inbound.recipient, words) or nowhere
+    return tuple(
+        DeliverSm(
+            words.service_type,
+            *source,
+            *destination,
+            HAS_HEADER if piece.has_header else 0,
+            data_coding=coding_of(piece, inbound.coding, words),
+            short_message=b"" if piece.is_payload else piece.octets,
+            tlvs=tlvs_of(piece, inbound.coding, words),
+        )
+        for piece in pieces
+    )
+
+
+REASONS: Final = frozenset(Refusal)

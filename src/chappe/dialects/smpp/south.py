@@ -1,0 +1,272 @@
+"""The south half: we are the ESME. Submissions become submit_sm, answers verdicts, deliveries receipts or messages.
+
+Nothing that a carrier says makes these fail."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from chappe.core.centre import Accepted, Cancelled, Refusal, Refused, Ticket, Uncertain, Verdict
+from chappe.core.model import Coding, Concatenation, Inbound, Priority, Receipt, Report, Submission
+from chappe.dialects.base import detail_of
+from chappe.dialects.smpp.addresses import number_of, source_of
+from chappe.dialects.smpp.ids import canonical, readings
+from chappe.dialects.smpp.words import FLAGS, MESSAGE_STATES, STATS, Flash, LinkWords, refusal_of
+from chappe.smpp.pdu import (
+    CancelSm,
+    DataSm,
+    DeliverSm,
+    MessageResponse,
+    Pdu,
+    QuerySm,
+    QuerySmResponse,
+    Status,
+    SubmitSm,
+)
+from chappe.smpp.receipt import is_receipt, read_receipt
+from chappe.smpp.texts import DISPLAY, HAS_HEADER, Content, Piece, octet_pieces, pieces_of, read
+from chappe.smpp.times import absolute_time, relative_time
+from chappe.smpp.tlv import Tag, Tlvs, number
+from chappe.sms.segments import TextTooLong
+
+UCS2_CODING: Final = 8
+UCS2_FLASH: Final = 0x18
+FLASH_CODINGS: Final = {Flash.CLASS: 0x10, Flash.GROUP: 0xF0}
+
+
+# Submitting
+
+
+def submissions_of(submission: Submission, words: LinkWords, reference: int) -> tuple[SubmitSm, ...] | Refused:
+    """One submit_sm for each segment of a message to one recipient. `reference` tells the parts of this message from
+    those of others between the same two numbers."""
+    source = source_of(submission.originator, words)
+    if source is None:
+        return Refused(Refusal.BAD_ORIGINATOR, "a name that SMPP cannot carry")
+    if len(submission.recipients) != 1:
+        return Refused(Refusal.TOO_MANY_RECIPIENTS)
+    pieces = pieces_for(submission.text, submission.coding, words, reference)
+    if isinstance(pieces, Refusal):
+        return Refused(pieces)
+    schedule = absolute_time(submission.scheduled_ms) if submission.scheduled_ms is not None else ""
+    validity = relative_time(submission.validity_s) if submission.validity_s is not None else ""
+    flag = words.urgent_flag if submission.priority is Priority.URGENT else FLAGS[submission.priority]
+    return tuple([
+        SubmitSm(
+            words.service_type,
+            source.ton,
+            source.npi,
+            source.value,
+            words.destination_ton,
+            words.destination_npi,
+            submission.recipients[0],
+            HAS_HEADER if piece.has_header else 0,
+            words.protocol_id,
+            flag,
+            schedule,
+            validity,
+            words.registered_delivery,
+            0,
+            coding_of(piece, submission.coding, words),
+            0,
+            b"" if piece.is_payload else piece.octets,
+            tlvs_of(piece, submission.coding, words),
+        )
+        for piece in pieces
+    ])  # fmt: skip
+
+
+def pieces_for(text: str, coding: Coding, words: LinkWords, reference: int) -> tuple[Piece, ...] | Refusal:
+    """What goes into each PDU of a message."""
+    if coding is Coding.BINARY:
+        try:
+            octets = bytes.fromhex(text)
+        except ValueError:
+            return Refusal.BAD_REQUEST
+        return octet_pieces(octets, reference) if octets else Refusal.EMPTY_TEXT
+    if not text:
+        return Refusal.EMPTY_TEXT
+    try:
+        return pieces_of(
+            text,
+            charset=words.charset,
+            long=words.long,
+            reference=reference,
+            is_wide=words.is_wide,
+            languages=words.languages,
+        )
+    except TextTooLong:
+        return Refusal.TEXT_TOO_LONG
+
+
+def coding_of(piece: Piece, coding: Coding, words: LinkWords) -> int:
+    """data_coding (5.2.19)."""
+    if coding is Coding.BINARY:
+        return words.octets_coding
+    if coding is Coding.FLASH and words.flash is not Flash.SUBUNIT:
+        return UCS2_FLASH if piece.is_ucs2 else FLASH_CODINGS[words.flash]
+    return UCS2_CODING if piece.is_ucs2 else words.text_coding
+
+
+def tlvs_of(piece: Piece, coding: Coding, words: LinkWords) -> Tlvs:
+    tlvs = piece.tlvs
+    if piece.is_payload:
+        tlvs += ((Tag.MESSAGE_PAYLOAD, piece.octets),)
+    if coding is Coding.FLASH and words.flash is Flash.SUBUNIT:
+        tlvs += (number(Tag.DESTINATION_SUBUNIT, DISPLAY),)
+    return tlvs
+
+
+# Answers
+
+
+def verdict_of(answer: Pdu, words: LinkWords, recipient: str = "") -> Verdict:
+    """What the answer to one submit_sm means for that segment."""
+    if answer.status:
+        return Refused(refusal_of(answer.status, words), status_text(answer.status))
+    if not isinstance(answer.body, MessageResponse):
+        return Uncertain("an answer of another kind")
+    return Accepted((Ticket(recipient=recipient, reference=canonical(answer.body.message_id)),))
+
+
+STATUS_TEXTS: Final[dict[int, str]] = {
+    int(status): f"0x{status:08x} {status.name.lower().replace('_', ' ')}" for status in Status
+}
+
+
+def status_text(status: int) -> str:
+    """A status as operators look it up, and in words where the standard has some."""
+    return STATUS_TEXTS.get(status) or f"0x{status:08x}"
+
+
+# What carriers deliver
+
+
+class Unreadable(Struct, frozen=True):
+    """What is neither a receipt nor a message: it is answered, so that it does not come again, and told."""
+
+    detail: str
+
+
+Brought = Receipt | Inbound | Unreadable
+
+
+def brought_by(body: DeliverSm | DataSm, words: LinkWords) -> Brought:
+    """What a deliver_sm or data_sm brings."""
+    content = content_of(body, words)
+    if is_receipt(body.esm_class, body.tlvs):
+        return receipt_in(body, content, words) or Unreadable("a receipt without an id or a state")
+    if words.is_receipt_by_text and content.is_text and content.octets[:3].lower() == b"id:":
+        receipt = receipt_in(body, content, words)
+        if receipt is not None:
+            return receipt
+    return inbound_in(body, content, words)
+
+
+def receipt_of(body: DeliverSm | DataSm, words: LinkWords) -> Receipt | None:
+    """The receipt that it brings, if it does."""
+    brought = brought_by(body, words)
+    return brought if isinstance(brought, Receipt) else None
+
+
+def inbound_of(body: DeliverSm | DataSm, words: LinkWords) -> Inbound:
+    """The message that it brings."""
+    return inbound_in(body, content_of(body, words), words)
+
+
+def content_of(body: DeliverSm | DataSm, words: LinkWords) -> Content:
+    content = read(
+        body.short_message if isinstance(body, DeliverSm) else b"",
+        data_coding=body.data_coding,
+        esm_class=body.esm_class,
+        tlvs=body.tlvs,
+        charset=words.charset,
+        is_strict=False,
+    )
+    assert isinstance(content, Content)
+    return content
+
+
+def receipt_in(body: DeliverSm | DataSm, content: Content, words: LinkWords) -> Receipt | None:
+    """The receipt, if it names a message and a state. The state in the TLV is the one of the standard, but a text that
+    says more than that the message is on its way is what was written by hand."""
+    found = read_receipt(content.octets.decode("latin-1") if content.is_text else "", body.tlvs, body.esm_class)
+    state = STATS.get(found.stat)
+    if state is None and found.message_state is not None:
+        state = MESSAGE_STATES.get(found.message_state)
+    if state is None or not (found.receipted_id or found.id):
+        return None
+    reference, spellings = readings((found.receipted_id, found.id), words.receipt_ids)
+    return Receipt(
+        reference=reference,
+        state=state,
+        recipient=number_of(body.source_ton, body.source, words),
+        detail=receipt_detail(found.stat, found.error, found.network_error),
+        spellings=spellings,
+    )
+
+
+def receipt_detail(stat: str, error: str, network_error: int | None) -> str:
+    """The carrier's own words."""
+    if not error.strip("0") and not network_error:
+        return detail_of(stat) if not stat.isalnum() else stat
+    return detail_of(f"{stat} {error if error.strip('0') else network_error}")
+
+
+def inbound_in(body: DeliverSm | DataSm, content: Content, words: LinkWords) -> Inbound:
+    place = content.concatenation
+    return Inbound(
+        reference="",
+        originator=number_of(body.source_ton, body.source, words),
+        recipient=number_of(body.destination_ton, body.destination, words),
+        text=content.text if content.is_text else content.octets.hex().upper(),
+        concatenation=Concatenation(reference=place.reference, total=place.total, position=place.index)
+        if place is not None and place.total > 1
+        else None,
+        coding=Coding.TEXT if content.is_text else Coding.BINARY,
+    )
+
+
+# Questions about what was submitted
+
+
+def query_of(reference: str, originator: str, words: LinkWords) -> QuerySm:
+    """4.8.1: the id as it was given, and the source of the message."""
+    source = source_of(originator, words)
+    return QuerySm(reference, *source) if source is not None else QuerySm(reference)
+
+
+def report_of(answer: Pdu, reference: str, words: LinkWords, recipient: str = "") -> Report | Refused | Uncertain:
+    """What the answer to query_sm says."""
+    if answer.status:
+        return Refused(refusal_of(answer.status, words), status_text(answer.status))
+    body = answer.body
+    if not isinstance(body, QuerySmResponse):
+        return Uncertain("an answer of another kind")
+    state = MESSAGE_STATES.get(body.message_state)
+    if state is None:
+        return Uncertain(f"message_state {body.message_state}")
+    return Report(
+        id=0,
+        submission_id=0,
+        reference=reference,
+        originator="",
+        recipient=recipient,
+        state=state,
+        segments=1,
+        price_micros=0,
+    )
+
+
+def cancel_of(reference: str, originator: str, recipient: str, words: LinkWords) -> CancelSm:
+    """4.9.1: the id as it was given, and both addresses of the message, where they are known."""
+    source = source_of(originator, words) if originator else None
+    destination = (words.destination_ton, words.destination_npi, recipient) if recipient else (0, 0, "")
+    return CancelSm(words.service_type, reference, *(source or (0, 0, "")), *destination)
+
+
+def cancelled_of(answer: Pdu, words: LinkWords) -> Cancelled | Refused:
+    """What the answer to cancel_sm says."""
+    if answer.status:
+        return Refused(refusal_of(answer.status, words), status_text(answer.status))
+    return Cancelled(1)
