@@ -52,6 +52,9 @@ JSONB_EACH_SINCE = (3, 51, 0)
 BUSY_TIMEOUT_S = 10
 URL_REMEDY = "use sqlite:///FILE or postgresql://USER@HOST/NAME"
 SQLITE_CACHE_KIB = 16 * 1024
+# PostgreSQL keeps a plan that it made while a table was all but empty, and reading a table from end to end looks cheap
+# then: ruinous once it has grown, until its statistics are taken anew. Our statements all have their index.
+PLANNING = "SET enable_seqscan = off; SET jit = off"
 FILE_MODE = 0o600
 CHECKPOINT_PAGES = 16_384  # 64 MiB of log: a page that changes in every round is carried over once in many rounds
 
@@ -217,7 +220,14 @@ class Database:
 
     def _postgresql_engine(self) -> Engine:
         url = self.url.set(drivername="postgresql+psycopg")
-        return create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": BUSY_TIMEOUT_S})
+        engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": BUSY_TIMEOUT_S})
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: object) -> None:
+            connection.execute(PLANNING)
+            connection.commit()
+
+        return engine
 
     @property
     def has_binary_json(self) -> bool:

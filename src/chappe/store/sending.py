@@ -4,20 +4,17 @@ Whoever sends a message owns it by (node, attempt), and a verdict only counts wh
 was taken over changes nothing any more. A message in `sending` without an owner is doubtful.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
-    Subquery,
     Text,
     bindparam,
     func,
     literal_column,
     select,
-    union_all,
     update,
 )
 
@@ -27,12 +24,13 @@ from chappe.core.lifecycle import FINAL, Money, Move
 from chappe.core.model import Message, State
 from chappe.store.callbacks import Callbacks, DueCallback
 from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction, constant
-from chappe.store.messages import IS_WAITING, MESSAGE_COLUMNS, PRIORITY_INDEX, backups_text, entries, message_of
+from chappe.store.messages import MESSAGE_COLUMNS, PRIORITY_INDEX, backups_text, entries, message_of
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node
 from chappe.store.receipts import Receipts
 from chappe.store.schema import carrier_reference, message
 from chappe.store.schema import node as running
+from chappe.store.shares import Shares
 
 IS_SENDING = message.c.state == constant(State.SENDING.value)
 NOBODY = constant(0)
@@ -47,9 +45,10 @@ class Claim(Struct, frozen=True):
     carrier_id: int
     count_max: int
     now_ms: int
-    in_flight: frozenset[int] = frozenset()  # what this node is sending already
+    in_flight: Set[int] = frozenset()  # what this node is sending already; looked into when the claim is written
     is_detour: bool = False  # only messages that another carrier could take: this one is down
     is_repeat: bool = False  # the last claim raised StoreUnavailable: it may have been kept all the same
+    since_ms: int = 0  # only what came due later
 
 
 class Reconsideration(Struct, frozen=True):
@@ -84,8 +83,8 @@ class Outbox:
         self._callbacks = callbacks
         self._receipts = receipts
         self._node = node
-        self._claim = self._prepare_claim(database)
-        self._claim_detour = self._prepare_claim(database, message.c.backups != "")
+        self._shares = Shares(database)
+        self._shares_of_detours = Shares(database, message.c.backups != constant(""))
         charged, unaffordable = (Batch(database, id=BigInteger) for _ in range(2))
         self._charge = Prepared(
             database, update(message).where(message.c.id == charged.c.id).values(is_charged_late=constant(0)), charged
@@ -197,33 +196,22 @@ class Outbox:
             given,
         )
 
-    def _prepare_claim(self, database: Database, *conditions: ColumnElement[bool]) -> Prepared:
-        # Each priority is looked at by itself, so that the index finds what is due without meeting what is not: a
-        # million messages scheduled for tomorrow cost nothing today.
-        urgent_first = union_all(*(select(due(index, *conditions)) for index in PRIORITY_INDEX.values())).subquery()
-        # A common table expression runs once; PostgreSQL may run a plain subquery more often, beyond the limit.
-        chosen = (
-            select(urgent_first.c.id)
-            .order_by(urgent_first.c.priority, urgent_first.c.due_ms)
-            .limit(bindparam("count_max", type_=BigInteger))
-            .cte("due")
-        )
-        return Prepared(
-            database,
-            update(message)
-            .where(message.c.id.in_(select(chosen.c.id)))
-            .values(state=constant(State.SENDING.value), attempt=message.c.attempt + 1, node_id=bindparam("owner"))
-            .returning(*MESSAGE_COLUMNS),
-        )
-
     def claim_many(self, transaction: Transaction, claims: Sequence[Claim], is_repeat: bool) -> list[list[Message]]:
-        """Due messages, most urgent first, now `sending` with one attempt more; what is charged late is charged now.
-        On a repeat, also what an earlier claim took whose answer was lost."""
+        """Due messages, most urgent first and in equal shares for their accounts, now `sending` with one attempt more;
+        what is charged late is charged now. On a repeat, also what an earlier claim took whose answer was lost."""
 
         def claim(one: Claim) -> list[Message]:
-            statement = self._claim_detour if one.is_detour else self._claim
+            shares = self._shares_of_detours if one.is_detour else self._shares
             for _ in range(UNAFFORDABLE_ROUNDS_MAX):
-                found = self._find(transaction, statement, self._node.id, one)
+                rows = shares.take(
+                    transaction,
+                    carrier_id=one.carrier_id,
+                    owner=self._node.id,
+                    count_max=one.count_max,
+                    now_ms=one.now_ms,
+                    since_ms=one.since_ms,
+                )
+                found = [message_of(row) for row in rows]
                 affordable = self._charge_late(transaction, found, one.now_ms)
                 if affordable or not found:
                     break
@@ -235,9 +223,12 @@ class Outbox:
         """Doubtful messages of a carrier, now owned by this node, their attempt as it was."""
         # Under the negative id: a repeated claim must never take them for messages that were not sent yet.
         owner = -self._node.id
-        return self._take(
-            transaction, lambda one: self._find(transaction, self._adopt, owner, one), owner, claims, is_repeat
-        )
+
+        def adopt(one: Claim) -> list[Message]:
+            wanted = {"carrier": one.carrier_id, "count_max": one.count_max, "now": one.now_ms}
+            return [message_of(row) for row in transaction.rows(self._adopt, owner=owner, **wanted)]
+
+        return self._take(transaction, adopt, owner, claims, is_repeat)
 
     def reconsider_many(
         self, transaction: Transaction, wishes: Sequence[Reconsideration], is_repeat: bool
@@ -266,10 +257,6 @@ class Outbox:
             answered.update(each.id for each in messages)
             taken.append(messages)
         return taken
-
-    def _find(self, transaction: Transaction, statement: Prepared, owner: int, one: Claim) -> list[Message]:
-        rows = transaction.rows(statement, carrier=one.carrier_id, owner=owner, count_max=one.count_max, now=one.now_ms)
-        return [message_of(row) for row in rows]
 
     def _charge_late(self, transaction: Transaction, claimed: list[Message], now_ms: int) -> list[Message]:
         """Reserve what is charged only now, most urgent first. What the money does not reach for is rejected; those
@@ -336,25 +323,6 @@ class Outbox:
 
 def urgency(one: Message) -> tuple[int, int, int]:
     return PRIORITY_INDEX[one.priority], one.due_ms, one.id
-
-
-def due(priority_index: int, *conditions: ColumnElement[bool]) -> Subquery:
-    """The messages of one carrier and one priority that may be sent now, longest due first."""
-    return (
-        select(message.c.id, message.c.priority, message.c.due_ms)
-        .where(
-            message.c.carrier_id == bindparam("carrier"),
-            IS_WAITING,
-            message.c.priority == constant(priority_index),
-            message.c.due_ms <= bindparam("now"),
-            message.c.expires_ms > bindparam("now"),
-            *conditions,
-        )
-        .order_by(message.c.due_ms)
-        .limit(bindparam("count_max", type_=BigInteger))
-        .with_for_update(skip_locked=True)
-        .subquery()
-    )
 
 
 def settlement(one: Sending) -> list[Entry]:
