@@ -130,7 +130,7 @@ class Bound(Protocol):
 
 
 class CallbackDesk:
-    """`bound` makes those to binds; `reports` tells which changes whoever submitted over a bind wants to hear of."""
+    """`bound` makes those to binds."""
 
     def __init__(
         self,
@@ -144,7 +144,6 @@ class CallbackDesk:
         feed: Feed,
         ways: Mapping[str, Way] | None = None,
         bound: Bound | None = None,
-        reports: Callable[[str, State], bool] = lambda _memo, _state: True,
     ) -> None:
         self._ways = {
             RECEIPT: Way(lambda account: account.receipt_url, self._by_http(write_receipt)),
@@ -152,7 +151,6 @@ class CallbackDesk:
             **(ways or {}),
         }
         self._bound = bound
-        self._reports = reports
         self._store = store
         self._directory = directory
         self._dialects = dialects
@@ -184,7 +182,9 @@ class CallbackDesk:
         dialect = self._dialects.get(words)
         if dialect is None or state not in dialect.north.reported_states:
             return None
-        if is_bound and not self._reports(message.memo, state):
+        if not self._is_asked(words, message, state):
+            return None
+        if words != message.dialect and not self._is_asked(message.dialect, message, state):
             return None
         now_ms = self._clock.now_ms()
         report = report_of(message, state=state, changed_ms=now_ms, detail=detail)
@@ -199,6 +199,12 @@ class CallbackDesk:
             is_bound=is_bound,
             is_left=is_bound and (self._bound is None or not self._bound.takes(account.id)),
         )
+
+    def _is_asked(self, name: str, message: Message, state: State) -> bool:
+        """Whether those who submitted it want to hear of a state, as far as a dialect lets them choose."""
+        dialect = self._dialects.get(name)
+        is_asked = dialect.north.is_asked if dialect is not None else None
+        return is_asked is None or is_asked(message.memo, state)
 
     def announce(self, callbacks: Iterable[DueCallback]) -> None:
         """Take callbacks in hand that this node has claimed. What does not fit comes due again by itself."""
