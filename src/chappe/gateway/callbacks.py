@@ -303,7 +303,9 @@ class CallbackDesk:
             destination.learn(due, result, reply, now_ms, self._clock.monotonic_s())
         if result.state == "disabled" and not due.url:  # a URL of one submission's own ends with its callbacks
             self._store.disable_url(DisabledUrl(due.account_id, url, now_ms)).add_done_callback(forget)
-        self._log(due, result, destination.link.change(self._clock.monotonic_s()), url)
+        change = destination.link.change(self._clock.monotonic_s())
+        if change is not None or result.state in ("disabled", "failed"):
+            self._log(due, result, change, url)
         self._close(due, result)
         self._feed.tell(STEPS[result.state], str(result.status or result.detail), due.message_id)
 
