@@ -582,6 +582,7 @@ BAD_FIELD: dict[str, Status] = {
     "short_message": Status.INVALID_MESSAGE_LENGTH,
     "destinations": Status.INVALID_DESTINATION_COUNT,
     "dest_flag": Status.INVALID_DESTINATION_FLAG,
+    "body": Status.INVALID_COMMAND_LENGTH,
     "tlvs": Status.INVALID_OPTIONAL_PART,
     "tlv": Status.INVALID_PARAMETER_LENGTH,
 }
@@ -636,7 +637,10 @@ def encode_body(body: Body, sequence: int, status: int = 0) -> bytes:
     plan = PLANS[body.command_id]
     try:
         # Of a response that reports an error the body is not returned (4.1.2, 4.4.2), unless there is something in it.
-        octets = b"" if status and body == plan.empty else plan.write(body)
+        is_bare = status and body.command_id & RESPONSE and body == plan.empty
+        octets = b"" if is_bare else plan.write(body)
+        if len(octets) > PDU_OCTETS_MAX - HEADER_OCTETS:
+            raise BadField("body", f"{len(octets)} octets")
         return HEADER.pack(HEADER_OCTETS + len(octets), body.command_id, status, sequence) + octets
     except WRITE_ERRORS as error:
         fault = error if isinstance(error, BadField) else fault_of(plan.fields, body)
