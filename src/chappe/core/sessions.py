@@ -13,6 +13,7 @@ class Proof(StrEnum):
 
     PASSWORD = "password"
     DIGEST = "digest"  # the password, or its MD5 or SHA-1 in hexadecimal digits (smscentre 1.2)
+    SMPP_PASSWORD = "smpp_password"  # the short one of binds (4.1), where the account has one; else the password
     API_KEY = "api_key"  # the account's key alone; the name may be empty
     SESSION = "session"  # a session key; the name is the user key it was given with
     ACCESS_TOKEN = "access_token"  # likewise, but without an end

@@ -46,6 +46,7 @@ DELAY_MAX_S = 300.0
 FORGOTTEN_S = 900.0  # without a failure
 DELAYS_MAX = 10_000
 
+PASSWORDS = frozenset({Proof.PASSWORD, Proof.DIGEST, Proof.SMPP_PASSWORD})
 UNAUTHORISED = Refused(Refusal.UNAUTHORISED)
 SESSION_ENDED = Refused(Refusal.UNAUTHORISED, "the session has ended")  # it was right once: no guess
 NO_USER_KEY = Refused(Refusal.NOT_FOUND)
@@ -83,6 +84,7 @@ class Accounts:
         self._steps: dict[Proof, tuple[Recall, Evaluate]] = {
             Proof.PASSWORD: (self._recall_password, self._evaluate_password),
             Proof.DIGEST: (self._recall_password, self._evaluate_password),
+            Proof.SMPP_PASSWORD: (self._recall_password, self._evaluate_password),
             Proof.API_KEY: (self._recall_api_key, self._refuse),
             Proof.SESSION: (self._recall_session, self._find_session),
             Proof.ACCESS_TOKEN: (self._recall_access_token, self._refuse_token),
@@ -139,7 +141,7 @@ class Accounts:
             return None
         directory = self._directory()
         account = directory.accounts_by_name.get(call.name)
-        if account is None or directory.password_hashes[account.id] != remembered.password_hash:
+        if account is None or hash_of(account, call.proof, directory) != remembered.password_hash:
             return None
         if remembered.until_s - now_s < RENEWED_S:
             self._remembered[digest] = remembered._replace(until_s=now_s + REMEMBERED_S)
@@ -152,7 +154,7 @@ class Accounts:
     async def _evaluate_password(self, call: Authenticate) -> Account | Refused:
         directory = self._directory()
         account = directory.accounts_by_name.get(call.name)
-        password_hash = directory.password_hashes[account.id] if account else self._nobody_hash
+        password_hash = hash_of(account, call.proof, directory) if account else self._nobody_hash
         password = account.token.value if account else self._nobody_password
         self.hashes_count += 1
 
@@ -203,10 +205,16 @@ class Accounts:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+def hash_of(account: Account, proof: Proof, directory: Directory) -> str:
+    """What a password of an account is verified against."""
+    own = directory.settings(account.id).smpp_password_hash if proof is Proof.SMPP_PASSWORD else ""
+    return own or directory.password_hashes[account.id]
+
+
 def whom(call: Authenticate, network: str) -> Hashable:
     """Whose failures count together: a password and its digests are guesses at the same thing. A key that comes without
     a name counts alone: it cannot be guessed, and a wrong one must not keep others' right ones out of their network."""
-    is_password = call.proof in (Proof.PASSWORD, Proof.DIGEST)
+    is_password = call.proof in PASSWORDS
     return "password" if is_password else call.proof, call.name or key_digest(call.secret.value), network
 
 
