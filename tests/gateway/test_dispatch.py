@@ -1,5 +1,6 @@
 """Due messages to their carriers: window, throughput and pauses; and what follows each verdict, or none."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from chappe.core.centre import Accepted, Refusal, Refused, Uncertain
-from chappe.core.model import Priority, Report, State
+from chappe.core.model import Message, Priority, Report, State, Submission
 from chappe.dialects.base import DETAIL_MAX
+from chappe.dialects.proovl import PROOVL
 from chappe.gateway.feed import Step
+from chappe.store import schema
 from chappe.store.database import StoreUnavailable
+from chappe.store.messages import Acceptance
+from chappe.store.sending import Claim
 from gateway.middle import YES, Middle, ScriptedCarrier, play
 
 PRICE = 10_000
@@ -460,3 +465,121 @@ def test_a_stopped_dispatcher_finishes_and_claims_nothing(tmp_path: Path) -> Non
         assert len(first.asked) == 1
 
     play(tmp_path, script, world(window=1), SCRIPTS)
+
+
+# Without queueing
+
+
+def counted_claims(middle: Middle, monkeypatch: pytest.MonkeyPatch) -> list[Claim]:
+    claims: list[Claim] = []
+    claim = middle.store.claim
+
+    def count(item: Claim) -> "asyncio.Future[list[Message]]":
+        claims.append(item)
+        return claim(item)
+
+    monkeypatch.setattr(middle.store, "claim", count)
+    return claims
+
+
+def test_what_finds_room_is_accepted_in_sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing waits, a message leaves without a claim: its intent to send is in the commit that accepts it."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        claims = counted_claims(middle, monkeypatch)
+        for index in range(5):
+            await middle.submit(str(447_700_900_000 + index))
+            row = middle.rows(schema.message)[index]
+            assert (row["state"], row["attempt"], row["node_id"]) == ("sending", 1, middle.store.node.id)
+        assert (len(claims), len(first.waiting)) == (0, 5)
+        first.answer(count=5)
+        await middle.settle()
+        assert middle.states() == ["sent"] * 5
+        assert middle.money() == (5 * PRICE, 0)
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_nobody_who_waits_is_overtaken(tmp_path: Path) -> None:
+    """A message that comes while others wait for room queues behind them, and leaves at once when none does."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        numbers = [str(447_700_900_000 + index) for index in range(6)]
+        for number in numbers[:5]:
+            await middle.submit(number)
+        assert middle.states() == ["sending"] * 2 + ["queued"] * 3
+        for answered in range(5):
+            first.answer()
+            await middle.settle()
+            assert middle.states().count("sent") == answered + 1
+        assert middle.states() == ["sent"] * 5
+        await middle.submit(numbers[5])
+        assert [asked.recipients[0] for asked in first.asked] == numbers
+
+    play(tmp_path, script, world(window=2), SCRIPTS)
+
+
+def test_room_that_is_not_used_is_given_back(tmp_path: Path) -> None:
+    """A submission that is refused for want of money after it took room leaves the whole window to others."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        many = [str(447_700_900_000 + index) for index in range(20)]
+        for _ in range(3):
+            assert await middle.submit(*many, text="x" * 161) == Refused(Refusal.NO_FUNDS)
+        await middle.submit(*many)
+        assert len(first.waiting) == 20
+        assert middle.dispatcher("first").in_flight_count == 20
+
+    play(tmp_path, script, world(window=20).replace("100.00", "0.20"), SCRIPTS)
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_was_kept_without_an_answer_is_sent_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    """Where the answer of the accepting commit is lost, the next claim finds what it kept, and only that."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.always = YES
+        accept = middle.store.accept
+
+        def lose(item: Acceptance) -> "asyncio.Future[bool]":
+            lost: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            if is_kept:
+                accept(item)
+            lost.set_exception(StoreUnavailable("the answer was lost"))
+            return lost
+
+        monkeypatch.setattr(middle.store, "accept", lose)
+        assert await middle.submit(NUMBER) == Refused(Refusal.OVERLOADED)
+        monkeypatch.setattr(middle.store, "accept", accept)
+        await middle.submit("447700900124")
+        await middle.pass_time(3)
+        recipients = [asked.recipients[0] for asked in first.asked]
+        assert sorted(recipients) == [NUMBER, "447700900124"][not is_kept :]
+        assert set(middle.states()) == {"sent"}
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_a_claim_leaves_alone_what_was_accepted_meanwhile(tmp_path: Path) -> None:
+    """A claim that looks for what an earlier one took does not take what was accepted straight into sending since."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        dispatcher = middle.dispatcher("first")
+        dispatcher.release((), is_lost=True)  # a loss, so that the claim of this wake-up is a repeated one
+        submitting = asyncio.create_task(
+            middle.intake.submit(middle.alice, Submission(recipients=(NUMBER,), text="Hello"), PROOVL)
+        )
+        await middle.settle()
+        dispatcher.release((), is_lost=True)
+        await middle.settle()
+        assert isinstance(submitting.result(), Accepted)
+        assert len(first.asked) == 1
+
+    play(tmp_path, script, world(), SCRIPTS)
