@@ -1,12 +1,16 @@
 """Receipts: each one finds its message whenever it comes, and a final state stays what it is."""
 
+from collections.abc import Iterable
+
 import pytest
+from msgspec import structs
 
 from chappe.core.centre import Uncertain
 from chappe.core.model import State
 from chappe.store import schema
+from chappe.store.database import Transaction
 from chappe.store.messages import Expiry
-from chappe.store.receipts import PARKED_KEPT_S, Told
+from chappe.store.receipts import PARKED_KEPT_S, Matches, Receipts, Reference, Told
 from chappe.store.sending import Recorded
 from store.givens import (
     CARRIER,
@@ -67,6 +71,74 @@ def test_a_reference_used_again_belongs_to_the_latest(house: House) -> None:
     assert [one.is_made for one in answers if isinstance(one, Recorded)] == [True, True]
     assert house.store._commits.rounds_count == 3
     assert told(house, "R").message_id == 2
+
+
+def spelled(house: House, reference: str, *spellings: str, recipient: str) -> Told:
+    receipt = structs.replace(a_receipt(reference), recipient=recipient, spellings=spellings)
+    return result(house.store, house.store.receive(receipt))
+
+
+@pytest.mark.parametrize(
+    "written, is_found",
+    [
+        ("447700900123", True),
+        ("+44 7700 900123", True),
+        ("00447700900123", True),
+        ("07700900123", True),
+        ("900123", False),
+        ("447700900124", False),
+        ("", False),
+    ],
+)
+def test_another_spelling_counts_only_for_the_same_recipient(house: House, written: str, is_found: bool) -> None:
+    """A receipt finds its message under another reading of its reference if the number agrees, in any writing."""
+    claimed = house.sending(1)
+    result(house.store, house.store.record(sent(claimed, "1f")))
+    answer = spelled(house, "31", "49", "1f", recipient=written)
+    assert (answer.is_parked, answer.message_id, answer.spelling) == ((False, 1, 1) if is_found else (True, 0, -1))
+    assert house.states() == {1: "delivered" if is_found else "sent"}
+    assert [row["reference"] for row in house.rows(schema.parked_receipt)] == ([] if is_found else ["31"])
+
+
+def test_a_reading_that_fits_the_recipient_is_believed_over_one_that_does_not(house: House) -> None:
+    """Where the reference as given is another message's, the reading that names a message to the recipient is taken."""
+    house.accept(a_message(1, recipient="447700900001"), a_message(2, recipient="447700900002"))
+    first, second = house.claim()
+    settle(house.store, house.store.record(sent(first, "10")), house.store.record(sent(second, "a")))
+    answers = [spelled(house, "10", "16", "a", recipient=to) for to in ("447700900002", "447700900001", "1")]
+    assert [(one.message_id, one.spelling, one.state) for one in answers] == [
+        (2, 1, State.DELIVERED),
+        (1, -1, State.DELIVERED),
+        (1, -1, None),
+    ]
+
+
+def test_spellings_of_segments_are_marked_under_the_reference_that_is_kept(house: House) -> None:
+    """The segments of a long message are told apart under other readings of their references too."""
+    claimed = house.sending(1, segments=2)
+    result(house.store, house.store.record(sent(claimed, "a", "b")))
+    to = claimed.recipient
+    answers = [
+        spelled(house, decimal, hexadecimal, recipient=to) for decimal, hexadecimal in (("10", "a"), ("11", "b"))
+    ]
+    assert [(one.message_id, one.spelling, one.state) for one in answers] == [(1, 0, None), (1, 0, State.DELIVERED)]
+
+
+def test_no_second_look_where_nothing_is_spelled_otherwise(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Receipts that are found as given, or have no other reading, are looked for once."""
+    looks: list[object] = []
+    whole = Receipts._matches
+
+    def look(self: Receipts, transaction: Transaction, references: Iterable[Reference]) -> Matches:
+        looks.append(references)
+        return whole(self, transaction, references)
+
+    monkeypatch.setattr(Receipts, "_matches", look)
+    claimed = house.sending(1)
+    result(house.store, house.store.record(sent(claimed, "1f")))
+    assert spelled(house, "1f", "31", recipient=claimed.recipient).message_id == 1
+    assert told(house, "unknown").is_parked
+    assert looks == [{(CARRIER, "1f")}, {(CARRIER, "unknown")}]
 
 
 def test_an_empty_reference_is_none(house: House) -> None:

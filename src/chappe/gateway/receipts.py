@@ -37,6 +37,8 @@ class ReceiptDesk:
                 state=receipt.state,
                 detail=receipt.detail[:DETAIL_MAX],
                 now_ms=self._clock.now_ms(),
+                recipient=receipt.recipient,
+                spellings=tuple(spelling[:REFERENCE_MAX] for spelling in receipt.spellings),
             )
         )
         told.add_done_callback(self._tell)

@@ -15,6 +15,8 @@ from chappe.store.money import Ledger
 from chappe.store.schema import carrier_reference, message, parked_receipt
 
 NOT_A_SEGMENT = constant(0)
+AS_GIVEN = -1
+COMMON_DIGITS_MIN = 7  # that make two writings one number: national or international, with or without a prefix
 PARKED_KEPT_S = 7 * 24 * 3600
 
 
@@ -26,6 +28,8 @@ class ReceiptRow(Struct, frozen=True, kw_only=True):
     state: State
     detail: str
     now_ms: int
+    recipient: str = ""  # whom the message went to, in the carrier's writing
+    spellings: tuple[str, ...] = ()  # other readings of the reference; one counts only where the recipient agrees
 
 
 class Told(Struct, frozen=True):
@@ -35,6 +39,11 @@ class Told(Struct, frozen=True):
     message_id: int = 0
     state: State | None = None
     callbacks: tuple[DueCallback, ...] = ()
+    spelling: int = AS_GIVEN  # place of the reading that was right
+
+
+Reference = tuple[int, str]  # a carrier, and what it calls a message or a segment
+Matches = dict[Reference, tuple[int, Message]]  # the segment (0 = the whole message), and its message
 
 
 class Receipts:
@@ -132,18 +141,22 @@ class Receipts:
     def record_many(self, transaction: Transaction, receipts: Sequence[ReceiptRow], is_repeat: bool) -> list[Told]:
         """Bring receipts to their messages: state, money and callbacks together; park those whose message is not
         known (yet)."""
-        said = sorted({(one.carrier_id, one.reference) for one in receipts})
-        matches = {(row[0], row[1]): (row[2], message_of(row[3:])) for row in transaction.rows(self._match, said)}
+        matches = self._matches(transaction, {(one.carrier_id, one.reference) for one in receipts})
+        unsure = [one for one in receipts if one.spellings and not is_certain(one, matches)]
+        if unsure:
+            others = {(one.carrier_id, spelling) for one in unsure for spelling in one.spellings}
+            matches |= self._matches(transaction, others - matches.keys())
         segments = self._segments_of(transaction, {matched.id for segment, matched in matches.values() if segment})
-        marks: dict[tuple[int, str], State] = {}
+        marks: dict[Reference, State] = {}
         states = {matched.id: matched.state for _, matched in matches.values()}
         changes: dict[int, tuple[Message, State, ReceiptRow]] = {}
-        told: list[tuple[ReceiptRow, Message | None, State | None]] = []
+        told: list[tuple[ReceiptRow, Message | None, State | None, int]] = []
         for one in receipts:
-            reference = (one.carrier_id, one.reference)
+            spelling = reading_of(one, matches)
+            reference = reference_of(one, spelling)
             segment, matched = matches.get(reference, (0, None))
             if matched is None:
-                told.append((one, None, None))
+                told.append((one, None, None, AS_GIVEN))
                 continue
             reported = one.state
             if segment:
@@ -156,23 +169,25 @@ class Receipts:
             if state is not None:
                 states[matched.id] = state
                 changes[matched.id] = (matched, state, one)
-            told.append((one, matched, state))
+            told.append((one, matched, state, spelling))
         if marks:
             transaction.run(self._mark, [(*reference, state.value) for reference, state in marks.items()])
-        self._park_all(transaction, [one for one, matched, _ in told if matched is None])
+        self._park_all(transaction, [one for one, matched, _, _ in told if matched is None])
         announced = self._apply(transaction, list(changes.values()))
         return [
             Told(is_parked=True)
             if matched is None
-            else Told(False, matched.id, state, announced.pop(matched.id, ()) if state else ())
-            for _, matched, state in told
+            else Told(False, matched.id, state, announced.pop(matched.id, ()) if state else (), spelling)
+            for _, matched, state, spelling in told
         ]
 
-    def _segments_of(
-        self, transaction: Transaction, message_ids: Iterable[int]
-    ) -> dict[int, dict[tuple[int, str], State]]:
+    def _matches(self, transaction: Transaction, references: Iterable[Reference]) -> Matches:
+        rows = transaction.rows(self._match, sorted(references))
+        return {(row[0], row[1]): (row[2], message_of(row[3:])) for row in rows}
+
+    def _segments_of(self, transaction: Transaction, message_ids: Iterable[int]) -> dict[int, dict[Reference, State]]:
         """By message, the state of each segment that has a reference of its own: `sent` until a receipt names it."""
-        segments: dict[int, dict[tuple[int, str], State]] = {message_id: {} for message_id in message_ids}
+        segments: dict[int, dict[Reference, State]] = {message_id: {} for message_id in message_ids}
         if segments:
             for message_id, carrier_id, reference, state in transaction.rows(
                 self._parts, [(each,) for each in segments]
@@ -208,7 +223,7 @@ class Receipts:
             transaction.run(self._park, rows)
 
     def meet_parked(
-        self, transaction: Transaction, references: Sequence[tuple[int, str]], now_ms: int
+        self, transaction: Transaction, references: Sequence[Reference], now_ms: int
     ) -> dict[int, tuple[DueCallback, ...]]:
         """Bring parked receipts to messages that just got these (carrier, reference) pairs; callbacks by message."""
         rows = transaction.rows(self._parked_for, references) if references else []
@@ -234,3 +249,37 @@ class Receipts:
     def forget(self, transaction: Transaction, now_ms: int) -> int:
         """Drop parked receipts that nothing was sent for in a week."""
         return transaction.run(self._forget, long_ago=now_ms - PARKED_KEPT_S * 1000)
+
+
+def reference_of(one: ReceiptRow, spelling: int) -> Reference:
+    return one.carrier_id, one.reference if spelling == AS_GIVEN else one.spellings[spelling]
+
+
+def reading_of(one: ReceiptRow, matches: Matches) -> int:
+    """Which reading of its reference a receipt is taken at: as given, unless that names no message to its recipient and
+    another reading does. A number in decimal digits may well be another message's number in hexadecimal ones."""
+    if not one.spellings or is_certain(one, matches):
+        return AS_GIVEN
+    fitting = (place for place in range(len(one.spellings)) if fits(one, matches.get(reference_of(one, place))))
+    return next(fitting, AS_GIVEN)
+
+
+def is_certain(one: ReceiptRow, matches: Matches) -> bool:
+    """Whether the reference as given belongs to a message to the receipt's recipient."""
+    return fits(one, matches.get((one.carrier_id, one.reference)))
+
+
+def fits(one: ReceiptRow, match: tuple[int, Message] | None) -> bool:
+    return match is not None and is_same_number(one.recipient, match[1].recipient)
+
+
+def is_same_number(one: str, other: str) -> bool:
+    """Whether two writings mean one number, as far as their digits tell: the shorter one may lack a country code."""
+    first, second = digits_of(one), digits_of(other)
+    shorter = min(len(first), len(second))
+    return first == second != "" or (shorter >= COMMON_DIGITS_MIN and first[-shorter:] == second[-shorter:])
+
+
+def digits_of(number: str) -> str:
+    """Without what stands before an international or national number: +, 00 or 0."""
+    return "".join(filter(str.isdigit, number)).lstrip("0")
