@@ -423,6 +423,17 @@ def test_a_peer_that_does_not_read_gets_no_requests() -> None:
     assert [type(pdu.body) for pdu in said(both.centre)] == [DeliverSm]
 
 
+def test_who_waits_is_not_overtaken() -> None:
+    """A request that is made when there is room again leaves behind those that waited for it."""
+    esme = ends().esme
+    esme.is_paused = True
+    esme.ask(SubmitSm(source="1"), "first", 0.0)
+    esme.is_paused = False
+    esme.ask(SubmitSm(source="2"), "second", 0.0)
+    esme.release(0.0)
+    assert [pdu.body for pdu in said(esme)] == [SubmitSm(source="1"), SubmitSm(source="2")]
+
+
 def test_requests_of_the_peer_are_counted_until_answered() -> None:
     """Whoever limits the peer's window can ask how full it is."""
     both = ends()
@@ -566,6 +577,26 @@ def test_whatever_is_heard_shows_life(octets: bytes) -> None:
     assert esme.ending in ("", "the rest of a PDU did not come")
 
 
+def test_nobody_is_asked_before_the_bind() -> None:
+    """The enquire_link timer begins with the bind; until then only the session-init timer runs."""
+    timers = Timers(session_init_s=100, enquire_link_s=30)
+    esme = ends(OPEN, timers).esme
+    assert (esme.tick(50.0), said(esme)) == (([], []), [])
+    assert run(esme, 200.0) == [(100.0, "not bound in time")]
+
+
+@pytest.mark.parametrize("has_asked, has_heard, until_s", [(True, False, 190), (False, True, 190), (False, False, 100)])
+def test_operations_of_both_ends_are_activity(has_asked: bool, has_heard: bool, until_s: float) -> None:
+    """Inactivity is counted from the last request or answer of either end; enquire_link is none."""
+    esme = ends(timers=Timers(enquire_link_s=0, response_s=0, inactivity_s=100)).esme
+    if has_asked:
+        esme.ask(SubmitSm(), "token", 90.0)
+    if has_heard:
+        esme.receive(encode(Pdu(DeliverSm(), 5)), 90.0)
+    esme.receive(encode(Pdu(EnquireLink(), 6)), 95.0)
+    assert esme.deadline_s == until_s
+
+
 def test_an_alive_peer_is_asked_every_time_anew() -> None:
     """Question and answer go on for as long as nothing else does; then inactivity ends the session."""
     both, now_s = ends(timers=Timers(inactivity_s=100)), 0.0
@@ -574,6 +605,7 @@ def test_an_alive_peer_is_asked_every_time_anew() -> None:
         assert (both.esme.tick(now_s), now_s) == (([], []), 30.0 * number)
         carry(both.esme, both.centre, now_s)
         carry(both.centre, both.esme, now_s)
+    assert both.esme.counts.stray == 0
     assert run(both.esme, 100.0) == [(100.0, "Unbind")]
     assert run(both.esme, 200.0) == [(100.0 + UNBIND_S, "unbound by us")]
 
@@ -694,6 +726,39 @@ def test_a_peer_that_leaves_is_answered_when_nothing_is_due_any_more_or_in_time(
     both.centre.receive(both.esme.take() + encode(Pdu(Unbind(), 5)), 0.0)
     assert said(both.centre) == []
     assert run(both.centre, 100.0) == [(UNBIND_S, "UnbindResponse"), (UNBIND_S, "unbound by the peer")]
+
+
+def test_a_peer_that_leaves_gets_no_further_requests() -> None:
+    """What waits for room when the peer takes its leave is not sent, though there is room again."""
+    both = ends(window=1)
+    both.centre.ask(DeliverSm(), "sent", 0.0)
+    both.centre.ask(DeliverSm(), "held", 0.0)
+    (deliver,) = carry(both.centre, both.esme).requests
+    both.centre.receive(encode(Pdu(Unbind(), 5)) + encode(Pdu(DeliverSmResponse(), deliver.sequence)), 0.0)
+    assert said(both.centre) == [Pdu(UnbindResponse(), 5)]
+    assert both.centre.close() == Ended(["held"], [])
+
+
+def test_a_peer_that_unbinds_at_once_still_gets_its_answers() -> None:
+    """Also after unbind_resp the answers that we owe are given before the end."""
+    both = ends()
+    both.esme.ask(SubmitSm(), "token", 0.0)
+    (request,) = carry(both.esme, both.centre).requests
+    both.centre.leave(0.0, 9.0)
+    (unbind,) = said(both.centre)
+    both.centre.receive(encode(Pdu(UnbindResponse(), unbind.sequence)), 0.0)
+    assert both.centre.ending == ""
+    both.centre.answer(request, SubmitSmResponse())
+    assert both.centre.ending == "unbound by us"
+
+
+def test_a_peer_that_leaves_too_wins_no_time() -> None:
+    """The end that we set ourselves stands, whatever the peer says meanwhile."""
+    both = ends()
+    both.esme.ask(SubmitSm(), "sent", 0.0)
+    both.esme.leave(0.0, 2.0)
+    both.esme.receive(encode(Pdu(Unbind(), 5)), 1.0)
+    assert both.esme.deadline_s == 2.0
 
 
 def test_both_may_leave_at_once() -> None:

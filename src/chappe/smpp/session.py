@@ -397,20 +397,20 @@ class Session(Generic[Token]):
         ended: Ended[Token] = Ended([], [])
         if self.ending or self.state is CLOSED:
             return ended
+        is_opening = self._stands in (OPEN, OUTBOUND)
         if self._leave_s <= now_s:
             self._leave_at_once()
         elif self._partial_s + PARTIAL_S <= now_s:
             self.ending = "the rest of a PDU did not come"
-        elif self._stands in (OPEN, OUTBOUND) and after(self._opened_s, self.timers.session_init_s) <= now_s:
+        elif is_opening and after(self._opened_s, self.timers.session_init_s) <= now_s:
             self.ending = "not bound in time"
         elif self._silent_at_s <= now_s:
             self.ending = "no answer to enquire_link"
         else:
             self._give_up(now_s, ended)
-        if not self.ending and self._stands not in (OPEN, OUTBOUND):
-            self._probe(now_s)
-            if after(self._operated_s, self.timers.inactivity_s) <= now_s and not self._is_leaving:
-                ended.not_sent.extend(self.leave(now_s, UNBIND_S))
+            if not is_opening:
+                self._probe(now_s)
+                self._end_idleness(now_s, ended)
         return ended
 
     @property
@@ -434,6 +434,10 @@ class Session(Generic[Token]):
             self._is_silent = True
             self._probe_sequence = self._next_sequence()
             self._write(EnquireLink(), self._probe_sequence)
+
+    def _end_idleness(self, now_s: float, ended: Ended[Token]) -> None:
+        if after(self._operated_s, self.timers.inactivity_s) <= now_s and not self._is_leaving:
+            ended.not_sent.extend(self.leave(now_s, UNBIND_S))
 
     def _give_up(self, now_s: float, ended: Ended[Token]) -> None:
         response_s = self.timers.response_s
