@@ -861,7 +861,9 @@ class World:
     def _stuck(self) -> list[str]:
         messages = [f"message {one.id} {one.state}" for one in self._tables.messages.values() if not is_over(one.state)]
         callbacks = [f"callback {each.id}" for each in self._tables.callbacks if each.state == "pending"]
-        return messages + callbacks + [f"segment {each}" for each in self._tables.segments]
+        unpaid = [one for one in self._tables.rentals if one.expires_ms <= self._calendar.now_ms()]
+        rentals = [f"number {one.number} unpaid" for one in unpaid]  # a round pays one month, and more may have passed
+        return messages + callbacks + rentals + [f"segment {each}" for each in self._tables.segments]
 
     def _is_over(self) -> bool:
         is_brought = not (self._letters or self._pieces or self._phones.post)
