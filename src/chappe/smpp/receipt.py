@@ -10,15 +10,18 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from chappe.smpp.tlv import Tag, Tlvs, find_network_error, find_number, number, read_text
-from chappe.smpp.tlv import find as find_tlv
+from chappe.smpp.tlv import Tag, Tlvs, find_network_error, read_text
 from chappe.smpp.tlv import text as text_tlv
 
 MESSAGE_TYPE: Final = 0x3C  # bits of esm_class (5.2.12)
 RECEIPT: Final = 0x04
 INTERMEDIATE: Final = 0x20
 TEXT_CHARACTERS: Final = 20  # of the message that a receipt repeats (appendix B)
+VALUE_MAX: Final = 200  # characters from a key to the end of its value
 UTC_NAME: Final = "UTC"
+RECEIPTED_MESSAGE_ID: Final = int(Tag.RECEIPTED_MESSAGE_ID)
+MESSAGE_STATE: Final = int(Tag.MESSAGE_STATE)
+NETWORK_ERROR_CODE: Final = int(Tag.NETWORK_ERROR_CODE)
 
 
 class DeliveryReceipt(NamedTuple):
@@ -30,55 +33,68 @@ class DeliveryReceipt(NamedTuple):
     message_state: int | None = None  # 5.2.28, in the TLV
     error: str = ""
     network_error: int | None = None
-    submitted: str = ""  # YYMMDDhhmm, or with seconds, of a zone that nobody tells
-    done: str = ""
-    is_intermediate: bool = False
 
 
 def is_receipt(esm_class: int, tlvs: Tlvs) -> bool:
     """Whether a deliver_sm or data_sm is one by its flags, or where these say nothing, by its TLVs."""
     kind = esm_class & MESSAGE_TYPE
-    return kind in (RECEIPT, INTERMEDIATE) or (
-        not kind
-        and bool(tlvs)
-        and find_tlv(tlvs, Tag.RECEIPTED_MESSAGE_ID) is not None
-        and find_tlv(tlvs, Tag.MESSAGE_STATE) is not None
-    )
+    if kind or not tlvs:
+        return kind in (RECEIPT, INTERMEDIATE)
+    tags = [tag for tag, _ in tlvs]
+    return RECEIPTED_MESSAGE_ID in tags and MESSAGE_STATE in tags
 
 
-def read_receipt(text: str, tlvs: Tlvs = (), esm_class: int = RECEIPT) -> DeliveryReceipt:
-    """All that a receipt says, in its text and beside it."""
-    head = text.lower()
-    end = head.find("text:")
-    if end > 0 and "stat:" in head[:end]:  # what the message said may look like anything
-        head = head[:end]
-    message_state = find_number(tlvs, Tag.MESSAGE_STATE) if tlvs else None
-    network_error = find_network_error(tlvs) if tlvs else None
+def read_receipt(text: str, tlvs: Tlvs = ()) -> DeliveryReceipt:
+    """All that a receipt says of a message and its state, in its text and beside it."""
+    lowered = text.lower()
+    end = _head_end(lowered)
+    receipted_id, message_state, network_error = "", None, None
+    for tag, value in tlvs:
+        if tag == RECEIPTED_MESSAGE_ID:
+            receipted_id = read_text(value).strip()
+        elif tag == MESSAGE_STATE:
+            message_state = int.from_bytes(value) if value else None
+        elif tag == NETWORK_ERROR_CODE:
+            found = find_network_error(tlvs)
+            network_error = found.code if found is not None else None
     return DeliveryReceipt(
-        id=_value(text, head, "id:"),
-        receipted_id=read_text(find_tlv(tlvs, Tag.RECEIPTED_MESSAGE_ID)).strip() if tlvs else "",
-        stat=_value(text, head, "stat:").upper(),
-        message_state=message_state,
-        error=_value(text, head, "err:"),
-        network_error=network_error.code if network_error is not None else None,
-        submitted=_value(text, head, "submit date:"),
-        done=_value(text, head, "done date:"),
-        is_intermediate=esm_class & MESSAGE_TYPE == INTERMEDIATE,
+        _value(text, lowered, "id:", end),
+        receipted_id,
+        _value(text, lowered, "stat:", end).upper(),
+        message_state,
+        _value(text, lowered, "err:", end),
+        network_error,
     )
 
 
-def _value(text: str, lowered: str, key: str) -> str:
-    """The word behind a key that is not the end of another one; lower case may be longer than the text it is of."""
-    place = lowered.find(key)
+def read_dates(text: str) -> tuple[str, str]:
+    """When the message was submitted and when it came into its state, as `read_date` reads them; empty where the text
+    does not say."""
+    lowered = text.lower()
+    end = _head_end(lowered)
+    return _value(text, lowered, "submit date:", end), _value(text, lowered, "done date:", end)
+
+
+def _head_end(lowered: str) -> int:
+    """Where the fields end: what the message said stands behind them and may look like anything. Where it stands before
+    the state, it is one of them."""
+    end = lowered.find("text:")
+    return end if end >= 0 and lowered.find("stat:", 0, end) >= 0 else len(lowered)
+
+
+def _value(text: str, lowered: str, key: str, end: int) -> str:
+    """The word behind a key that is not the end of another key."""
+    place = lowered.find(key, 0, end)
     while place > 0 and lowered[place - 1].isalnum():
-        place = lowered.find(key, place + 1)
+        place = lowered.find(key, place + 1, end)
     if place < 0:
         return ""
-    words = text[place + len(key) : place + len(key) + VALUE_MAX].lstrip(" ").split(" ", 1)[0].split(None, 1)
+    start = place + len(key)
+    word = text[start : max(start, text.find(" ", start, end))]
+    if word.isalnum():
+        return word
+    words = text[start : min(end, start + VALUE_MAX)].split(None, 1)  # blanks before it, line breaks, the last field
     return words[0].rstrip(",;") if words else ""
-
-
-VALUE_MAX: Final = 200  # characters that a value may take, blanks before it included
 
 
 def write_text(
@@ -98,9 +114,9 @@ def write_text(
     )
 
 
-def tlvs_of(message_id: str, message_state: int) -> Tlvs:
+def write_tlvs(message_id: str, message_state: int) -> Tlvs:
     """The same for machines (5.3.2.12, 5.3.2.35)."""
-    return text_tlv(Tag.RECEIPTED_MESSAGE_ID, message_id), number(Tag.MESSAGE_STATE, message_state)
+    return text_tlv(RECEIPTED_MESSAGE_ID, message_id), (MESSAGE_STATE, bytes((message_state,)))
 
 
 def date_of(instant_ms: int, timezone: str = UTC_NAME) -> str:

@@ -285,6 +285,7 @@ class Piece(NamedTuple):
     is_payload: bool = False  # it goes into message_payload, short_message stays empty
 
 
+SEPTETS_MAX: Final = 160  # of one segment without a header
 LONG: Final = ("udh", "sar", "payload")  # how a long message may be cut, or not
 
 
@@ -302,6 +303,8 @@ def pieces_of(
 
     Raises TextTooLong beyond 255 parts.
     """
+    if charset == GSM_UNPACKED and (GSM.units(text) or SEPTETS_MAX + 1) <= SEPTETS_MAX:
+        return (Piece(GSM.encode(text)),)  # as most are
     alphabet = alphabet_for(text, charset, languages if long == "udh" else (), is_wide)
     segments = cut(text, alphabet, reference=reference, wide=is_wide)
     if long == "payload" and len(segments) > 1:

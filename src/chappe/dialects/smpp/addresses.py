@@ -1,7 +1,7 @@
 """Numbers and names as SMPP addresses them (SMPP 3.4, 5.2.5 to 5.2.9), and as they stand in our records."""
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from chappe.dialects.smpp.words import LinkWords
 from chappe.smpp.pdu import Address
@@ -63,12 +63,42 @@ def name_in_field(name: str, charset: str) -> str | None:
 
 def number_of(ton: int, value: str, words: LinkWords) -> str:
     """A number or name as our records have it: international ones with digits alone, as far as that can be told."""
+    if ton == INTERNATIONAL and value[:1] != "+" and value[:2] != "00":
+        return value
+    return _number(ton, value, words.alphanumeric_charset, words.country)
+
+
+def _number(ton: int, value: str, charset: str, country: str) -> str:
     if ton == ALPHANUMERIC:
-        return GSM.decode(value.encode("latin-1", "replace")) if words.alphanumeric_charset == "gsm" else value
+        return GSM.decode(value.encode("latin-1", "replace")) if charset == "gsm" else value
     if value[:1] == "+":
         return value[1:]
     if value[:2] == "00" and ton in (UNKNOWN, INTERNATIONAL):
         return value[2:]
-    if words.country and (ton == NATIONAL or (ton == UNKNOWN and value[:1] == "0")):
-        return words.country + (value if words.country in TRUNK_ZERO_STAYS else value.removeprefix("0"))
+    if country and (ton == NATIONAL or (ton == UNKNOWN and value[:1] == "0")):
+        return country + (value if country in TRUNK_ZERO_STAYS else value.removeprefix("0"))
     return value
+
+
+class Originator(NamedTuple):
+    """A source address as a submission has it, and how it was written where our record will not show that."""
+
+    name: str
+    written: str
+
+
+def originator_of(ton: int, value: str, words: LinkWords) -> Originator:
+    """Who submits a message."""
+    return _originator(ton, value, words.alphanumeric_charset, words.country)
+
+
+@lru_cache(maxsize=4096)
+def _originator(ton: int, value: str, charset: str, country: str) -> Originator:
+    name = _number(ton, value, charset, country)
+    return Originator(name, "" if value == as_kept(name) else value)
+
+
+def as_kept(originator: str) -> str:
+    """An originator as our records have it."""
+    found = parse_originator(originator)
+    return found.value if found is not None else originator

@@ -5,7 +5,6 @@ kept is `canonical`; under a rule that is known, a receipt's id is turned into t
 spellings, and the one that was right tells the rule (`rule_of`).
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from chappe.dialects.smpp.words import Ids
@@ -34,22 +33,27 @@ def to_decimal(reference: str) -> str:
     return str(int(reference, 16)) if reference and HEXADECIMAL.issuperset(reference) else ""
 
 
-def readings(written: Iterable[str], rule: Ids) -> tuple[str, tuple[str, ...]]:
-    """The reference that a receipt's ids (the surest first, at least one) stand for under a rule, and its further
-    spellings."""
-    first, *others = dict.fromkeys(map(canonical, filter(None, written)))
+def readings(written: str, also: str, rule: Ids) -> tuple[str, tuple[str, ...]]:
+    """The reference that a receipt's id stands for under a rule, and its further spellings. `also` is another id that
+    the receipt gives, or empty."""
+    reference = canonical(written or also)
+    found = spellings_of(reference, rule)
+    if also and also != written and written:
+        other = canonical(also)
+        found += (other, to_hex(other), to_decimal(other))
+    first, *others = dict.fromkeys([one for one in found if one])
+    return first, tuple(others)
+
+
+def spellings_of(reference: str, rule: Ids) -> tuple[str, ...]:
+    """What a canonical id may stand for, the likeliest first; some may be empty."""
     if rule is Ids.SAME:
-        return first, tuple(others)
+        return (reference,)
     if rule is Ids.HEX_TO_DECIMAL:
-        found = [to_hex(first) or first, first]
-    elif rule is Ids.DECIMAL_TO_HEX:
-        found = [to_decimal(first) or first, first]
-    else:
-        found = [first, to_hex(first), to_decimal(first)]
-    for other in others:
-        found += other, to_hex(other), to_decimal(other)
-    reference, *spellings = filter(None, dict.fromkeys(found))
-    return reference, tuple(spellings)
+        return to_hex(reference), reference
+    if rule is Ids.DECIMAL_TO_HEX:
+        return to_decimal(reference), reference
+    return reference, to_hex(reference), to_decimal(reference)
 
 
 def rule_of(written: str, matched: str) -> Ids | None:

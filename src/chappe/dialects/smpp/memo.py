@@ -19,6 +19,7 @@ OUTCOMES = 0x03  # 0 none, 1 every outcome, 2 failure, 3 success (SMPP 5.0 4.7.2
 EVERY, FAILURE, SUCCESS = 1, 2, 3
 INTERMEDIATE = 0x10
 WANTED = OUTCOMES | INTERMEDIATE
+REGISTERED = 0x1F  # all its bits; those between ask for acknowledgements of the phone's user, which nobody brings
 
 
 class Part(NamedTuple):
@@ -73,9 +74,8 @@ def is_asked(memo: str, state: State) -> bool:
 
 
 def write_memo(memo: Memo) -> str:
-    registered_delivery, source_ton, source_npi, destination_ton, destination_npi, *others = memo
-    written = f"{registered_delivery}.{source_ton}.{source_npi}.{destination_ton}.{destination_npi}"
-    if not any(other for other in others) and memo.user_reference is None:
+    written = plain_memo(*memo[:5])
+    if not any(memo[5:]) and memo.user_reference is None:
         return written
     fields = [written]
     if memo.source:
@@ -90,7 +90,13 @@ def write_memo(memo: Memo) -> str:
     return ".".join(fields)
 
 
-@lru_cache(maxsize=8192)  # most memos are one of a few
+@lru_cache(maxsize=4096)
+def plain_memo(*numbers: int) -> str:
+    """One with nothing but the numbers that all have."""
+    return ".".join(map(str, numbers))
+
+
+@lru_cache(maxsize=4096)  # most memos are one of a few
 def read_memo(written: str) -> Memo:
     """The memo; the one of others for a text that is none."""
     try:

@@ -16,8 +16,8 @@ from chappe.core.centre import Accepted, Cancel, ListMessages, Query, Refusal, R
 from chappe.core.ids import ID_MAX, made_ms
 from chappe.core.lifecycle import FINAL, SCHEDULE_AHEAD_MAX_S
 from chappe.core.model import Account, Coding, Concatenation, Inbound, Priority, Report, State, Submission
-from chappe.dialects.smpp.addresses import ALPHANUMERIC, NPIS, TONS, number_of, source_of
-from chappe.dialects.smpp.memo import WANTED, Memo, Part, is_asked_by, read_memo, write_memo
+from chappe.dialects.smpp.addresses import ALPHANUMERIC, NPIS, TONS, as_kept, number_of, originator_of, source_of
+from chappe.dialects.smpp.memo import REGISTERED, WANTED, Memo, Part, is_asked_by, plain_memo, read_memo, write_memo
 from chappe.dialects.smpp.south import coding_of, pieces_for, tlvs_of
 from chappe.dialects.smpp.words import PRIORITY_MAX, STATES, STATUSES, LinkWords, status_of
 from chappe.smpp.pdu import (
@@ -34,13 +34,12 @@ from chappe.smpp.pdu import (
     SubmitSm,
     Unsuccessful,
 )
-from chappe.smpp.receipt import INTERMEDIATE, RECEIPT, date_of, write_text
-from chappe.smpp.receipt import tlvs_of as receipt_tlvs
+from chappe.smpp.receipt import INTERMEDIATE, RECEIPT, date_of, write_text, write_tlvs
 from chappe.smpp.texts import GSM_PACKED, HAS_HEADER, UCS_2, Content, charset_named, on_air, packed, read
 from chappe.smpp.times import absolute_time, read_time
-from chappe.smpp.tlv import Tag, Tlvs, find_number, number
+from chappe.smpp.tlv import Tag, find_number, number
 from chappe.sms.alphabets import UCS2
-from chappe.sms.numbers import parse_msisdn, parse_originator
+from chappe.sms.numbers import parse_msisdn
 
 Carrying = SubmitSm | SubmitMulti | DataSm
 
@@ -93,60 +92,80 @@ def submission_of(body: Carrying, words: LinkWords, now_ms: int) -> Submitted | 
     )
     if isinstance(content, Status):
         return content
-    if not content.octets and not content.elements:
+    written = written_of(content) if content.octets or content.elements else None
+    if written is None:
         return Status.INVALID_MESSAGE_LENGTH
     timing = timing_of(body, now_ms)
     if isinstance(timing, Status):
         return timing
     many = many_of(body, words)
-    recipients = many.recipients
-    if not recipients:
+    if not many.recipients:
         return Status.INVALID_DESTINATION
-    written = written_of(content)
-    if written is None:
-        return Status.INVALID_MESSAGE_LENGTH
+    originator = originator_of(body.source_ton, body.source, words)
     text, coding = written
     submission = Submission(
-        recipients=recipients,
+        recipients=many.recipients,
         text=text,
-        originator=number_of(body.source_ton, body.source, words),
+        originator=originator.name,
         priority=Priority.URGENT if not isinstance(body, DataSm) and body.priority_flag else words.priority,
         scheduled_ms=timing[0],
         validity_s=timing[1],
         wants_callbacks=bool(body.registered_delivery & WANTED),
         coding=coding,
         takes_part=isinstance(body, SubmitMulti),
-        memo=write_memo(memo_of(body, recipients, words)),
+        memo=memo_of(body, many.recipients[0], originator.written),
     )
     if isinstance(body, SubmitMulti):
         return Submitted(submission=submission, addresses=many.addresses, unsuccessful=many.unsuccessful)
-    return Submitted(submission=submission, part=part_of(content, submission))
+    return Submitted(submission=submission, part=part_of(content, submission) if content.concatenation else None)
 
 
 def fault_of(body: Carrying) -> Status:
     """What is wrong with the numbers of a request, the first in their order; OK where nothing is."""
-    if body.source_ton not in TONS:
-        return Status.INVALID_SOURCE_TON
-    if body.source_npi not in NPIS:
-        return Status.INVALID_SOURCE_NPI
-    if not isinstance(body, SubmitMulti):
-        if body.destination_ton not in TONS or body.destination_ton == ALPHANUMERIC:
-            return Status.INVALID_DESTINATION_TON
-        if body.destination_npi not in NPIS:
-            return Status.INVALID_DESTINATION_NPI
-    if body.esm_class & TYPE or body.esm_class & MODE == FORWARD:
-        return Status.INVALID_ESM_CLASS
-    if body.registered_delivery & 0xE0:
-        return Status.INVALID_REGISTERED_DELIVERY
     if isinstance(body, DataSm):
-        return Status.OK
-    if body.priority_flag > PRIORITY_MAX:
-        return Status.INVALID_PRIORITY
-    if body.replace_if_present:
-        return Status.INVALID_SUBMIT_WITH_REPLACE if body.replace_if_present == 1 else Status.INVALID_REPLACE_FLAG
-    if body.default_message_id:
-        return Status.INVALID_DEFAULT_MESSAGE
-    return Status.SUBMIT_FAILED if body.protocol_id in NOT_CARRIED else Status.OK
+        addressing = body.source_ton, body.source_npi, body.destination_ton, body.destination_npi
+        return numbers_fault(*addressing, body.esm_class, body.registered_delivery, 0, 0, 0, 0)
+    destination = (0, 0) if isinstance(body, SubmitMulti) else (body.destination_ton, body.destination_npi)
+    return numbers_fault(
+        body.source_ton,
+        body.source_npi,
+        *destination,
+        body.esm_class,
+        body.registered_delivery,
+        body.priority_flag,
+        body.replace_if_present,
+        body.default_message_id,
+        body.protocol_id,
+    )
+
+
+@lru_cache(maxsize=1024)  # an ESME sends the same numbers again and again
+def numbers_fault(
+    source_ton: int,
+    source_npi: int,
+    destination_ton: int,
+    destination_npi: int,
+    esm_class: int,
+    registered_delivery: int,
+    priority_flag: int,
+    replace_if_present: int,
+    default_message_id: int,
+    protocol_id: int,
+) -> Status:
+    faults = (
+        (source_ton not in TONS, Status.INVALID_SOURCE_TON),
+        (source_npi not in NPIS, Status.INVALID_SOURCE_NPI),
+        (destination_ton not in TONS or destination_ton == ALPHANUMERIC, Status.INVALID_DESTINATION_TON),
+        (destination_npi not in NPIS, Status.INVALID_DESTINATION_NPI),
+        (esm_class & TYPE or esm_class & MODE == FORWARD, Status.INVALID_ESM_CLASS),
+        (protocol_id in NOT_CARRIED, Status.SUBMIT_FAILED),
+        (priority_flag > PRIORITY_MAX, Status.INVALID_PRIORITY),
+        (registered_delivery & ~REGISTERED, Status.INVALID_REGISTERED_DELIVERY),
+        (replace_if_present > 1, Status.INVALID_REPLACE_FLAG),
+        (replace_if_present, Status.INVALID_SUBMIT_WITH_REPLACE),
+        (default_message_id, Status.INVALID_DEFAULT_MESSAGE),
+    )
+    return next((status for is_wrong, status in faults if is_wrong), Status.OK)
 
 
 Timing = tuple[int | None, int | None]  # scheduled_ms, validity_s
@@ -232,36 +251,19 @@ def part_of(content: Content, submission: Submission) -> PartOfMessage | None:
     )
 
 
-@lru_cache(maxsize=4096)
-def as_kept(originator: str) -> str:
-    """An originator as our records have it."""
-    found = parse_originator(originator)
-    return found.value if found is not None else originator
-
-
-def memo_of(body: Carrying, recipients: tuple[str, ...], words: LinkWords) -> Memo:
-    """What its receipts will repeat of it."""
+def memo_of(body: Carrying, recipient: str, source: str) -> str:
+    """What its receipts will repeat of it. `source` is as it was written, where that will not be known."""
     user_reference = find_number(body.tlvs, Tag.USER_MESSAGE_REFERENCE) if body.tlvs else None
-    source = body.source
-    if source == as_kept(number_of(body.source_ton, source, words)):
-        source = ""
     if isinstance(body, SubmitMulti):
         first = next((one for one in body.destinations if isinstance(one, Address)), Address(0, 0, ""))
         ton, npi, destination = first.ton, first.npi, ""
     else:
         ton, npi, destination = body.destination_ton, body.destination_npi, body.destination
-        destination = "" if destination == recipients[0] else destination
-    return Memo(
-        body.registered_delivery,
-        body.source_ton,
-        body.source_npi,
-        ton,
-        npi,
-        source,
-        destination,
-        user_reference,
-        body.service_type,
-    )
+        destination = "" if destination == recipient else destination
+    numbers = body.registered_delivery, body.source_ton, body.source_npi, ton, npi
+    if not source and not destination and user_reference is None and not body.service_type:
+        return plain_memo(*numbers)
+    return write_memo(Memo(*numbers, source, destination, user_reference, body.service_type))
 
 
 # Long messages in parts
@@ -348,10 +350,9 @@ def query_call(body: QuerySm, account: Account, words: LinkWords) -> Query | Sta
 
 def query_response(body: QuerySm, report: Report) -> QuerySmResponse:
     """4.8.2; a state has a date once it is the last one."""
-    has_ended = report.state in FINAL or report.state is State.UNKNOWN
     return QuerySmResponse(
         body.message_id,
-        absolute_time(report.changed_ms) if has_ended else "",
+        absolute_time(report.changed_ms) if is_over(report.state) else "",
         STATES[report.state].message_state,
         min(error_of(report), 0xFF),
     )
@@ -407,40 +408,48 @@ def replace_call(body: ReplaceSm, account: Account, words: LinkWords, now_ms: in
 def deliveries_of_report(report: Report, words: LinkWords) -> tuple[DeliverSm, ...]:
     """The receipts for a message that came into a state: one, or one for each part that asked for it."""
     memo = read_memo(report.memo)
-    told = STATES[report.state]
-    is_final = report.state in FINAL or report.state is State.UNKNOWN
-    submitted = date_of(made_ms(report.id), words.timezone)
-    done = date_of(report.changed_ms, words.timezone)
-    source = memo.destination_address(report.recipient)
-    destination = memo.source_address(report.originator) or source_of(report.originator, words) or Address(0, 0, "")
+    if not memo.parts:
+        return (receipt_for(report, memo, report.submission_id, words),)
     ids = [part.id for part in memo.parts if is_asked_by(part.registered_delivery, report.state)]
-    return tuple([
-        DeliverSm(
-            memo.service_type,
-            *source,
-            *destination,
-            RECEIPT if is_final else INTERMEDIATE,
-            short_message=in_charset(
-                write_text(
-                    id=message_id(our_id, words),
-                    stat=told.stat,
-                    submitted=submitted,
-                    done=done,
-                    error=error_of(report),
-                    is_delivered=report.state is State.DELIVERED,
-                ),
-                words,
-            ),
-            tlvs=beside(memo, receipt_tlvs(message_id(our_id, words), told.message_state)),
-        )
-        for our_id in ids or (report.submission_id,)
-    ])  # fmt: skip
+    return tuple([receipt_for(report, memo, part_id, words) for part_id in ids])
 
 
-def beside(memo: Memo, tlvs: Tlvs) -> Tlvs:
-    if memo.user_reference is None:
-        return tlvs
-    return *tlvs, number(Tag.USER_MESSAGE_REFERENCE, memo.user_reference & 0xFFFF)
+def receipt_for(report: Report, memo: Memo, our_id: int, words: LinkWords) -> DeliverSm:
+    """The receipt under an id that the submitter knows: the addresses of the submission, the other way round."""
+    known_id = message_id(our_id, words)
+    message_state, stat = STATES[report.state]
+    source_ton, source_npi, source = memo.destination_address(report.recipient)
+    destination_ton, destination_npi, destination = (
+        memo.source_address(report.originator) or source_of(report.originator, words) or NOWHERE
+    )
+    text = write_text(
+        id=known_id,
+        stat=stat,
+        submitted=date_of(made_ms(report.id), words.timezone),
+        done=date_of(report.changed_ms, words.timezone),
+        error=error_of(report) if report.reason else 0,
+        is_delivered=report.state is State.DELIVERED,
+    )
+    tlvs = write_tlvs(known_id, message_state)
+    if memo.user_reference is not None:
+        tlvs += (number(Tag.USER_MESSAGE_REFERENCE, memo.user_reference & 0xFFFF),)
+    return DeliverSm(
+        memo.service_type,
+        source_ton,
+        source_npi,
+        source,
+        destination_ton,
+        destination_npi,
+        destination,
+        RECEIPT if is_over(report.state) else INTERMEDIATE,
+        short_message=in_charset(text, words),
+        tlvs=tlvs,
+    )
+
+
+def is_over(state: State) -> bool:
+    """Whether it is told as an end: what nobody knows will hardly be known any more."""
+    return state in FINAL or state is State.UNKNOWN
 
 
 def in_charset(text: str, words: LinkWords) -> bytes:
@@ -466,9 +475,8 @@ def deliveries_of_inbound(inbound: Inbound, words: LinkWords, reference: int) ->
     pieces = pieces_for(text, inbound.coding, words, reference)
     if isinstance(pieces, Refusal):
         return Refused(pieces)
-    nowhere = Address(0, 0, "")
-    source = source_of(inbound.originator, words) or nowhere
-    destination = source_of(inbound.recipient, words) or nowhere
+    source = source_of(inbound.originator, words) or NOWHERE
+    destination = source_of(inbound.recipient, words) or NOWHERE
     return tuple(
         DeliverSm(
             words.service_type,
@@ -484,3 +492,4 @@ def deliveries_of_inbound(inbound: Inbound, words: LinkWords, reference: int) ->
 
 
 REASONS: Final = frozenset(Refusal)
+NOWHERE: Final = Address(0, 0, "")

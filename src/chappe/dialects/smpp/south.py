@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from chappe.core.centre import Accepted, Cancelled, Refusal, Refused, Ticket, Uncertain, Verdict
-from chappe.core.model import Coding, Concatenation, Inbound, Priority, Receipt, Report, Submission
+from chappe.core.model import Coding, Concatenation, Inbound, Priority, Receipt, Report, State, Submission
 from chappe.dialects.base import detail_of
 from chappe.dialects.smpp.addresses import number_of, source_of
 from chappe.dialects.smpp.ids import canonical, readings
@@ -23,8 +23,19 @@ from chappe.smpp.pdu import (
     Status,
     SubmitSm,
 )
-from chappe.smpp.receipt import is_receipt, read_receipt
-from chappe.smpp.texts import DISPLAY, HAS_HEADER, Content, Piece, octet_pieces, pieces_of, read
+from chappe.smpp.receipt import INTERMEDIATE, MESSAGE_TYPE, is_receipt, read_receipt
+from chappe.smpp.texts import (
+    CHARSETS,
+    DISPLAY,
+    GSM_PACKED,
+    HAS_HEADER,
+    UCS_2,
+    Content,
+    Piece,
+    octet_pieces,
+    pieces_of,
+    read,
+)
 from chappe.smpp.times import absolute_time, relative_time
 from chappe.smpp.tlv import Tag, Tlvs, number
 from chappe.sms.segments import TextTooLong
@@ -153,25 +164,19 @@ Brought = Receipt | Inbound | Unreadable
 
 def brought_by(body: DeliverSm | DataSm, words: LinkWords) -> Brought:
     """What a deliver_sm or data_sm brings."""
-    content = content_of(body, words)
     if is_receipt(body.esm_class, body.tlvs):
-        return receipt_in(body, content, words) or Unreadable("a receipt without an id or a state")
-    if words.is_receipt_by_text and content.is_text and content.octets[:3].lower() == b"id:":
-        receipt = receipt_in(body, content, words)
+        return receipt_in(body, words) or Unreadable("a receipt without an id or a state")
+    if words.is_receipt_by_text and isinstance(body, DeliverSm) and body.short_message[:3].lower() == b"id:":
+        receipt = receipt_in(body, words)
         if receipt is not None:
             return receipt
-    return inbound_in(body, content, words)
+    return inbound_of(body, words)
 
 
 def receipt_of(body: DeliverSm | DataSm, words: LinkWords) -> Receipt | None:
     """The receipt that it brings, if it does."""
     brought = brought_by(body, words)
     return brought if isinstance(brought, Receipt) else None
-
-
-def inbound_of(body: DeliverSm | DataSm, words: LinkWords) -> Inbound:
-    """The message that it brings."""
-    return inbound_in(body, content_of(body, words), words)
 
 
 def content_of(body: DeliverSm | DataSm, words: LinkWords) -> Content:
@@ -187,33 +192,47 @@ def content_of(body: DeliverSm | DataSm, words: LinkWords) -> Content:
     return content
 
 
-def receipt_in(body: DeliverSm | DataSm, content: Content, words: LinkWords) -> Receipt | None:
-    """The receipt, if it names a message and a state. The state in the TLV is the one of the standard, but a text that
-    says more than that the message is on its way is what was written by hand."""
-    found = read_receipt(content.octets.decode("latin-1") if content.is_text else "", body.tlvs, body.esm_class)
+def receipt_in(body: DeliverSm | DataSm, words: LinkWords) -> Receipt | None:
+    """The receipt, if it names a message and a state. What is told on the way is not the end, whatever it is called."""
+    found = read_receipt(receipt_text(body, words), body.tlvs)
     state = STATS.get(found.stat)
     if state is None and found.message_state is not None:
         state = MESSAGE_STATES.get(found.message_state)
     if state is None or not (found.receipted_id or found.id):
         return None
-    reference, spellings = readings((found.receipted_id, found.id), words.receipt_ids)
+    reference, spellings = readings(found.receipted_id, found.id, words.receipt_ids)
     return Receipt(
         reference=reference,
-        state=state,
+        state=State.SENT if body.esm_class & MESSAGE_TYPE == INTERMEDIATE else state,
         recipient=number_of(body.source_ton, body.source, words),
         detail=receipt_detail(found.stat, found.error, found.network_error),
         spellings=spellings,
     )
 
 
+def receipt_text(body: DeliverSm | DataSm, words: LinkWords) -> str:
+    """The text of a receipt, one character an octet even where data_coding 0 means GSM: message centres do not convert
+    their ids, and `_` of ASCII is another character there."""
+    if isinstance(body, DeliverSm) and body.short_message and body.data_coding in PLAIN and words.charset in UNPACKED:
+        return body.short_message.decode("latin-1")
+    content = content_of(body, words)
+    return content.text if content.charset == UCS_2 else content.octets.decode("latin-1")
+
+
+PLAIN: Final = frozenset({0, 1, 3, 4, 0xF1})  # data_coding of what needs no look at its header
+UNPACKED: Final = frozenset(CHARSETS) - {GSM_PACKED, UCS_2}
+
+
 def receipt_detail(stat: str, error: str, network_error: int | None) -> str:
     """The carrier's own words."""
-    if not error.strip("0") and not network_error:
-        return detail_of(stat) if not stat.isalnum() else stat
+    if not network_error and (error == "000" or not error.strip("0")):
+        return stat if stat.isalnum() else detail_of(stat)
     return detail_of(f"{stat} {error if error.strip('0') else network_error}")
 
 
-def inbound_in(body: DeliverSm | DataSm, content: Content, words: LinkWords) -> Inbound:
+def inbound_of(body: DeliverSm | DataSm, words: LinkWords) -> Inbound:
+    """The message that it brings."""
+    content = content_of(body, words)
     place = content.concatenation
     return Inbound(
         reference="",
