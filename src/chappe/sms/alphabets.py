@@ -151,6 +151,7 @@ class SeptetAlphabet:
         shifted = "".join(chr(point) for point, code in self._codes.items() if len(code) == 2)
         self._simple_ascii: Final = simple.encode("ascii", "ignore")
         self._shifted_ascii: Final = shifted.encode("ascii", "ignore")
+        self._from_ascii: Final = bytes(ord(self._codes.get(point, "\0")[-1]) for point in range(256))
         self._carries: Final = re.compile(f"[{re.escape(simple + shifted)}]*+").fullmatch
         self._shifted: Final = re.compile(f"[{re.escape(shifted)}]").findall
 
@@ -173,6 +174,10 @@ class SeptetAlphabet:
 
     def encode(self, text: str) -> bytes:
         """One septet in each octet; raises NotInAlphabet for a text whose `units` are None."""
+        if text.isascii():
+            octets = text.encode("ascii")
+            if not octets.translate(None, self._simple_ascii):
+                return octets.translate(self._from_ascii)
         return text.translate(self._codes).encode("latin-1")
 
     def decode(self, octets: bytes) -> str:
