@@ -6,7 +6,7 @@
 // Without -r the loop is closed: a connection asks again once it has its answer. With -r it is open: request k is due
 // k periods after the start, waits if no connection is free, and its latency counts from when it was due. So a server
 // that stalls cannot hide how long it kept people waiting. An answer is good if its status is 2xx and its body ANSWER, or
-// begins with it where ANSWER ends in an asterisk.
+// begins with it where ANSWER ends in an asterisk (of a body in chunks, only the first can be compared so).
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -94,9 +94,12 @@ static const char *whole_body(struct connection *one) {
     one->answer[one->read] = 0;
     char *end = strstr(one->answer, "\r\n\r\n");
     if (!end) return NULL;
-    char *length = strcasestr(one->answer, "\r\ncontent-length:");
-    if (!length || length > end) die("an answer without Content-Length");
-    const char *body = end + 4;
+    char *body = end + 4, *length = strcasestr(one->answer, "\r\ncontent-length:");
+    if (!length || length > end) {
+        if (!strcasestr(one->answer, "\r\ntransfer-encoding: chunked\r\n")) die("an answer without Content-Length");
+        char *first = strstr(body, "\r\n");  // behind the size of the first chunk
+        return strstr(body, "\r\n0\r\n\r\n") ? first + 2 : NULL;
+    }
     size_t body_size = strtoul(length + 17, NULL, 10);
     return one->answer + one->read >= body + body_size ? body : NULL;
 }

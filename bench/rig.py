@@ -6,6 +6,7 @@ gateway is started as a user would start it, in a fresh folder on a real disk.
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ CHAPPE = Path(sys.executable).parent / "chappe"
 START_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 600.0
 SILENCE_MAX_S = 20.0  # without another message, before the rest of them counts as missing
+PORTS = range(20_000, 32_768)  # below those of outgoing connections
 POLL_S = 0.005
 COUNT_POLL_S = 0.05  # rarely: asking takes processor time from what is measured
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
@@ -45,8 +47,9 @@ SMPP = """\
 [[carrier]]
 name = "carrier"
 kind = "smpp"
-url = "smpp://127.0.0.1:{smpp_port}"
-login = "u"
+host = "127.0.0.1"
+port = {smpp_port}
+system_id = "u"
 password = "p"
 window = {window}
 throughput = {throughput}
@@ -224,9 +227,10 @@ class Gateway:
 class Carrier:
     """carrier.c: a neutral carrier that binds may be made to, and the customer who is called back."""
 
-    def __init__(self, program: Path, *, delay_ms: int = 0, watched: str = "") -> None:
-        """It answers `delay_ms` late, and notes when messages to recipients arrive that begin with `watched`."""
-        command: list[str | Path] = [program, "-d", str(delay_ms), *(["-w", watched] if watched else [])]
+    def __init__(self, program: Path, *, delay_ms: int = 0, watched: str = "", body: str = "OK") -> None:
+        """It answers `delay_ms` late, notes when messages to recipients arrive that begin with `watched`, and answers
+        callbacks with `body`."""
+        command: list[str | Path] = [program, "-d", str(delay_ms), "-b", body, *(["-w", watched] if watched else [])]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.smpp_port, self.http_port = map(int, self._process.stdout.readline().split())
@@ -276,8 +280,8 @@ class Rig:
         self.sink.stop()
 
     @contextlib.contextmanager
-    def carrier(self, *, delay_ms: int = 0, watched: str = "") -> Iterator[Carrier]:
-        carrier = Carrier(self._folder / "carrier", delay_ms=delay_ms, watched=watched)
+    def carrier(self, *, delay_ms: int = 0, watched: str = "", body: str = "OK") -> Iterator[Carrier]:
+        carrier = Carrier(self._folder / "carrier", delay_ms=delay_ms, watched=watched, body=body)
         try:
             yield carrier
         finally:
@@ -371,6 +375,8 @@ def open_rig(parent: Path) -> Iterator[Rig]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port on which nobody listens, and which the system gives to no outgoing connection either."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.choice(PORTS))) as listener:
+            port: int = listener.getsockname()[1]
+            return port
