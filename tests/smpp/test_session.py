@@ -48,7 +48,8 @@ from chappe.smpp.pdu import (
     encode,
 )
 from chappe.smpp.session import (
-    HELD_MAX,
+    HELD_OCTETS_MAX,
+    OUTBOX_OCTETS_MAX,
     PARTIAL_S,
     UNBIND_S,
     BindState,
@@ -401,12 +402,32 @@ def test_the_window_holds_requests_back() -> None:
 
 
 def test_too_many_waiting_requests_are_not_sent() -> None:
-    """The queue in front of the window has an end."""
+    """The queue in front of the window has an end, and has room again when it moves."""
     esme = ends(window=1).esme
-    for token in range(1 + HELD_MAX):
-        esme.ask(SubmitSm(), token, 0.0)
+    long = DataSm(tlvs=((0x0424, bytes(60_000)),))
+    waiting = 1 + HELD_OCTETS_MAX // 60_000
+    for token in range(1 + waiting):
+        esme.ask(long, token, 0.0)
     with pytest.raises(NotSent, match="too many"):
         esme.ask(SubmitSm(), "one more", 0.0)
+    esme.take()
+    esme.receive(encode(Pdu(DataSmResponse(), 2)), 0.0)
+    esme.ask(long, "one more", 0.0)
+    assert esme.window_used == 1 + waiting
+
+
+def test_requests_leave_in_pieces() -> None:
+    """However much is asked within a turn, what is written at once has a measure; the rest follows in its order."""
+    esme = ends().esme
+    for token in range(20):
+        esme.ask(DataSm(source=str(token), tlvs=((0x0424, bytes(60_000)),)), token, 0.0)
+    sizes, sources = [], []
+    while esme.outbox:
+        sizes.append(sum(map(len, esme.outbox)))
+        sources += [pdu.body.source for pdu in said(esme)]  # type: ignore[attr-defined]
+        esme.release(0.0)
+    assert max(sizes) < OUTBOX_OCTETS_MAX + PDU_OCTETS_MAX
+    assert sources == [str(token) for token in range(20)]
 
 
 def test_a_peer_that_does_not_read_gets_no_requests() -> None:

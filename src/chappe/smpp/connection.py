@@ -203,7 +203,10 @@ class Connection(asyncio.Protocol):
                     self.answer(pdu, kind(), Status.SYSTEM_ERROR)
 
     def eof_received(self) -> None:
-        self._end("closed by the peer")
+        """The peer has said all it will say; what it was told just now, it may still read."""
+        self._flush()
+        if not self._reason:
+            self._close("closed by the peer")
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: our requests wait."""
@@ -221,7 +224,7 @@ class Connection(asyncio.Protocol):
         self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end("closed by the peer" if exc is None else "connection lost")
+        self._end(self._session.ending or ("closed by the peer" if exc is None else "connection lost"))
         self._settle_end()
 
     # Writing and the end
@@ -241,6 +244,10 @@ class Connection(asyncio.Protocol):
             transport.write(session.take())
             if session.is_paused:
                 self._check_buffer(transport)
+            elif session.held:
+                session.release(self._clock.monotonic_s())
+                if session.outbox:
+                    self._flush_soon()
         if session.ending and not self._reason:
             self._close(session.ending)
 

@@ -62,7 +62,8 @@ from chappe.smpp.pdu import (
 
 NEVER: Final = math.inf
 LENGTH: Final = Layout(">I")
-HELD_MAX: Final = 10_000  # requests that wait for room in the window, or for a peer that does not read
+OUTBOX_OCTETS_MAX: Final = 262_144  # of requests that are written at once; further ones wait
+HELD_OCTETS_MAX: Final = 4_194_304  # of requests that wait for room: in the window, in the outbox, at the peer
 PARTIAL_S: Final = 15.0  # how long the rest of a PDU may take
 UNBIND_S: Final = 5.0  # how long a peer that takes its leave waits for what is still due
 
@@ -220,7 +221,9 @@ class Session(Generic[Token]):
         self.is_paused = False  # the peer reads too slowly: requests are held back
         self.pending: dict[int, Asked[Token]] = {}  # by sequence number, the oldest first
         self.held: deque[Held[Token]] = deque()
+        self._held_octets = 0
         self._unwritten_requests = 0  # the last so many of `pending` are still in the outbox
+        self._unwritten_octets = 0  # and they are so long
         self._sequence = 0
         self._partial = bytearray()
         self._partial_need = 0
@@ -257,24 +260,33 @@ class Session(Generic[Token]):
         command_id = body.command_id
         if command_id not in self._may_ask:
             raise NotSent(f"not in state {self.state}")
-        if len(self.held) >= HELD_MAX:
+        if self._held_octets >= HELD_OCTETS_MAX:
             raise NotSent("too many requests wait")
         sequence = self._next_sequence()
         try:
             octets = encode_body(body, sequence)
         except PduError as error:
             raise NotSent(error.detail) from None
-        is_bind = command_id in BOUND_BY
-        if (self.is_paused or self.held or len(self.pending) >= self.window) and not is_bind:
+        if self.held or not self._has_room:
             self.held.append(Held(now_s, sequence, command_id | RESPONSE, octets, token))
+            self._held_octets += len(octets)
             return
-        self.outbox.append(octets)
-        self._unwritten_requests += 1
-        self.pending[sequence] = Asked(now_s, command_id | RESPONSE, token)
-        self._operated_s = now_s
-        if is_bind:
+        self._send(sequence, command_id | RESPONSE, octets, token, now_s)
+        if command_id in BOUND_BY:
             self._bind_asked = sequence
             self._move(self._stands)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether a request of ours may leave now."""
+        return len(self.pending) < self.window and self._unwritten_octets < OUTBOX_OCTETS_MAX and not self.is_paused
+
+    def _send(self, sequence: int, answer_id: int, octets: bytes, token: Token, now_s: float) -> None:
+        self.outbox.append(octets)
+        self._unwritten_requests += 1
+        self._unwritten_octets += len(octets)
+        self.pending[sequence] = Asked(now_s, answer_id, token)
+        self._operated_s = now_s
 
     def tell(self, body: Body, now_s: float) -> None:
         """What has no answer: outbind, alert_notification. Raises NotSent."""
@@ -333,20 +345,19 @@ class Session(Generic[Token]):
         """All that is to be written now."""
         octets = b"".join(self.outbox)
         self.outbox.clear()
-        self._unwritten_requests = 0
+        self._unwritten_requests = self._unwritten_octets = 0
         return octets
 
     def release(self, now_s: float) -> None:
         """Send what was held back and has room now."""
-        if self._is_leaving:
-            return
-        held = self.held
-        while held and not self.is_paused and len(self.pending) < self.window:
-            _, sequence, answer_id, octets, token = held.popleft()
-            self.outbox.append(octets)
-            self._unwritten_requests += 1
-            self.pending[sequence] = Asked(now_s, answer_id, token)
-            self._operated_s = now_s
+        while self.held and self._has_room and not self._is_leaving:
+            _, sequence, answer_id, octets, token = self._unhold()
+            self._send(sequence, answer_id, octets, token, now_s)
+
+    def _unhold(self) -> Held[Token]:
+        held = self.held.popleft()
+        self._held_octets -= len(held.octets)
+        return held
 
     # The end
 
@@ -450,7 +461,7 @@ class Session(Generic[Token]):
             ended.lost.append(asked.token)
         self.counts.overdue += len(ended.lost)
         while self.held and self.held[0].at_s + response_s <= now_s:
-            ended.not_sent.append(self.held.popleft().token)
+            ended.not_sent.append(self._unhold().token)
         if ended.lost:
             self.release(now_s)
             self._leave_further()
