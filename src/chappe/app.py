@@ -18,12 +18,14 @@ import structlog
 from chappe.carriers.http import HttpCarrier
 from chappe.carriers.removed import RemovedCarrier
 from chappe.carriers.simulated import SimulatedCarrier
+from chappe.carriers.smpp import SmppCarrier
 from chappe.clock import SystemClock
 from chappe.core.centre import MessageCentre, Verdict
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier, Inbound, Receipt, Secret, Submission
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply, plain
 from chappe.dialects.known import known_dialects
+from chappe.dialects.smpp import SMPP
 from chappe.gateway.accounts import Accounts
 from chappe.gateway.aliases import AliasDesk
 from chappe.gateway.blocks import Blacklist, BlockDesk
@@ -274,6 +276,15 @@ class App:
                 arriving.add_done_callback(self._arriving.discard)
 
             return SimulatedCarrier(emit, self._random_bits, emit_inbound)
+        if carrier.kind == SMPP.name:
+            return SmppCarrier(
+                carrier,
+                connect=self._outbound.connect,
+                emit=lambda receipt: self._receipts.receive(carrier, receipt),
+                emit_inbound=lambda inbound: asyncio.ensure_future(self._inbox.receive(carrier, inbound)),
+                clock=self._clock,
+                random_bits=self._random_bits,
+            )
         return HttpCarrier(carrier, self._dialects[carrier.kind].south, self._send)
 
     async def _arrive(self, carrier: Carrier, inbound: Inbound) -> None:

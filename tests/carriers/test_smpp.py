@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -45,6 +45,13 @@ LONG = Submission(recipients=("447700900123",), text="x" * 400, originator="ACME
 SEGMENTS = 3  # of LONG
 
 
+class Told(NamedTuple):
+    """What the store says of a receipt."""
+
+    is_parked: bool = False
+    spelling: int = -1
+
+
 class Kept:
     """What a carrier brought, and whether it was kept: `keep` makes the fate of each."""
 
@@ -53,20 +60,21 @@ class Kept:
         self.inbound: list[Inbound] = []
         self.futures: list[asyncio.Future[Any]] = []
         self.is_kept_at_once = True
+        self.tell: Callable[[Receipt], Told] = lambda receipt: Told()
 
     def emit(self, receipt: Receipt) -> "asyncio.Future[Any]":
         self.receipts.append(receipt)
-        return self._future()
+        return self._future(self.tell(receipt))
 
     def emit_inbound(self, inbound: Inbound) -> "asyncio.Future[Any]":
         self.inbound.append(inbound)
         return self._future()
 
-    def _future(self) -> "asyncio.Future[Any]":
+    def _future(self, told: object = None) -> "asyncio.Future[Any]":
         future = asyncio.get_running_loop().create_future()
         self.futures.append(future)
         if self.is_kept_at_once:
-            future.set_result(None)
+            future.set_result(told)
         return future
 
 
@@ -538,8 +546,7 @@ def test_a_long_message_has_one_verdict(
     parts: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first segment goes ahead, what is refused for now is asked for again, and any doubt about a part is one about
-    the message."""
+    """The first segment goes ahead, what is refused for now is asked again, and a doubt about one is about all."""
     monkeypatch.setattr("chappe.carriers.smpp.ROUND_FIRST_S", 0.001)
 
     async def story() -> None:
@@ -645,7 +652,7 @@ def test_a_receipt_is_answered_once_it_is_kept() -> None:
             first, second = centre.deliver(receipt("00AB")), centre.deliver(receipt("00AC", "UNDELIV"))
             await until(lambda: len(kept.futures) == 2)
             assert not first.done()
-            kept.futures[0].set_result(None)
+            kept.futures[0].set_result(Told())
             kept.futures[1].set_exception(OSError("disk full"))
             assert ((await first).status, (await second).status) == (Status.OK, Status.TEMPORARY_ERROR)
             states = [(one.reference, one.state, one.recipient) for one in kept.receipts]
@@ -669,11 +676,11 @@ def test_deliveries_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
             assert (await answers[2]).status == Status.TEMPORARY_ERROR
             assert len(kept.receipts) == 2
             for future in kept.futures:
-                future.set_result(None)
+                future.set_result(Told())
             assert [(await answer).status for answer in answers[:2]] == [0, 0]
             again = centre.deliver(receipt("2"))
             await until(lambda: len(kept.futures) == 3)
-            kept.futures[2].set_result(None)
+            kept.futures[2].set_result(Told())
             assert (await again).status == Status.OK
 
     run(story())
@@ -729,6 +736,51 @@ def test_ids_are_read_by_the_rule_of_the_carrier(rule: str, written: str, refere
             (found,) = kept.receipts
             assert found.reference == reference
             assert not spelling or spelling in found.spellings
+
+    run(story())
+
+
+@pytest.mark.parametrize("given, written", [("{:X}", "{:d}"), ("{:d}", "{:x}")])
+def test_the_rule_of_a_carrier_is_learned(given: str, written: str) -> None:
+    """Three receipts found by one rule, and none by another, show it, and what had found nothing is read again."""
+    numbers = range(3_000_000_001, 3_000_000_006)
+    known = {given.format(number).lower() for number in numbers[1:]}
+
+    def tell(found: Receipt) -> Told:
+        readings = (found.reference, *found.spellings)
+        places = [place for place, reading in enumerate(readings) if reading in known]
+        return Told(spelling=places[0] - 1) if places else Told(is_parked=True)
+
+    async def story() -> None:
+        kept = Kept()
+        kept.tell = tell
+        async with Centre().listening() as centre, carrying(centre, kept=kept):
+            for number in numbers:
+                await centre.deliver(receipt(written.format(number)))
+            *_, again, last = (one.reference for one in kept.receipts)
+            assert (again, last) == (given.format(numbers[0]).lower(), given.format(numbers[-1]).lower())
+            assert len(kept.receipts) == len(numbers) + 1
+
+    run(story())
+
+
+def test_a_rule_that_is_contradicted_is_not_learned() -> None:
+    """Where receipts were right under two rules every further one is still read in both ways."""
+    known = {"bc614e", "12345679", "bc6150", "bc6151", "bc6152"}
+
+    def tell(found: Receipt) -> Told:
+        return Told(
+            spelling=[found.reference, *found.spellings].index(next(iter(known & {found.reference, *found.spellings})))
+            - 1
+        )
+
+    async def story() -> None:
+        kept = Kept()
+        kept.tell = tell
+        async with Centre().listening() as centre, carrying(centre, kept=kept):
+            for number in range(12345678, 12345683):
+                await centre.deliver(receipt(str(number)))
+            assert [one.reference for one in kept.receipts] == [str(number) for number in range(12345678, 12345683)]
 
     run(story())
 

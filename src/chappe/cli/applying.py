@@ -10,8 +10,10 @@ import msgspec
 
 from chappe.app import DIALECTS, SIMULATED
 from chappe.carriers.simulated import SimulatedCarrier
+from chappe.carriers.smpp import SmppCarrier, option_objection
 from chappe.cli.tables import plain_table, print_table
 from chappe.clock import SystemClock
+from chappe.dialects.smpp import SMPP
 from chappe.gateway.configuration import Action, Change, apply, carrier_settings
 from chappe.gateway.gateway_file import GatewayFileError, Known
 from chappe.gateway.secrets import Sealer, SealError
@@ -24,8 +26,10 @@ from chappe.store.migrate import migrate
 from chappe.store.money import Ledger
 
 DIALECT_NAMES = frozenset(dialect.name for dialect in DIALECTS)
-IS_ASKED = {SIMULATED: SimulatedCarrier.finds_our_reference} | {
-    dialect.name: dialect.south.query_by_our_reference for dialect in DIALECTS
+IS_ASKED = {
+    SIMULATED: SimulatedCarrier.finds_our_reference,
+    SMPP.name: SmppCarrier.finds_our_reference,
+    **{dialect.name: dialect.south.query_by_our_reference for dialect in DIALECTS},
 }
 
 
@@ -49,6 +53,7 @@ KNOWN = Known(
     inbound_dialects=frozenset(dialect.name for dialect in DIALECTS if dialect.north.inbound is not None),
     unasked_kinds=frozenset(kind for kind, is_asked in IS_ASKED.items() if not is_asked),
     objection=objection_to,
+    option_objections={SMPP.name: option_objection},
 )
 
 
@@ -103,7 +108,7 @@ def print_callback_paths(database: Database) -> None:
     with database.reading() as transaction:
         stored = Configuration(database, Ledger(database)).load(transaction)
     for row in stored.carriers:
-        if row.is_active and row.kind != SIMULATED:
+        if row.is_active and row.kind not in (SIMULATED, SMPP.name):
             path = CARRIER_PATH + carrier_settings(row).callback_key
             click.echo(f"carrier {row.name}: enter the address of this gateway with {path} for delivery reports there")
 
