@@ -9,7 +9,7 @@ What a lost link leaves without an answer is delivered again: at least once is w
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -68,8 +68,9 @@ class Bind(Protocol):
         """How many more may be under way now."""
         ...
 
-    def deliver(self, due: DueCallback) -> "asyncio.Future[Answer]":
-        """Put a callback into words and send it."""
+    def deliver(self, kind: str, payload: str, reference: int, hear: Callable[[Answer], None]) -> None:
+        """Put a callback into words and send it; what becomes of it is told once, later. `reference` (16 bits) is what
+        its parts are known by, if it takes several."""
         ...
 
 
@@ -206,7 +207,7 @@ class BoundDesk:
                 return
             waiting.popleft()
             behind[due.message_id] = deque()
-            bind.deliver(due).add_done_callback(partial(self._hear, listening, due))
+            bind.deliver(due.kind, due.payload, due.id & 0xFFFF, partial(self._hear, listening, due))
 
     def _is_paused(self, listening: Listening, account_id: int, now_s: float) -> bool:
         """Whether the other side needs time; then it is looked at again after that."""
@@ -220,8 +221,7 @@ class BoundDesk:
         if self._listening.get(account_id) is listening:
             self.pump(account_id)
 
-    def _hear(self, listening: Listening, due: DueCallback, told: "asyncio.Future[Answer]") -> None:
-        answer = LOST if told.cancelled() else told.result()
+    def _hear(self, listening: Listening, due: DueCallback, answer: Answer) -> None:
         latest = self._drop(listening, due)
         now_ms = self._clock.now_ms()
         result = self._judge(listening, latest, answer, now_ms)
@@ -281,10 +281,13 @@ class BoundDesk:
     async def run_once(self) -> int:
         """One round over accounts with binds for which something lies; tells how many callbacks were claimed."""
         accounts = [account_id for account_id, one in self._listening.items() if not one.is_claiming and one.room > 0]
-        if not accounts or self._is_stopping:
-            return 0
-        lying = await self._store.read(self._store.bound_accounts(accounts, self._clock.now_ms()))
-        return sum([await self._claim(account_id) for account_id in lying])
+        return sum([await self._claim(account_id) for account_id in await self.lying(accounts)])
+
+    async def lying(self, account_ids: Collection[int]) -> list[int]:
+        """For which of these accounts something lies that is due."""
+        if not account_ids or self._is_stopping:
+            return []
+        return await self._store.read(self._store.bound_accounts(tuple(account_ids), self._clock.now_ms()))
 
     async def resign_once(self) -> int:
         """One round over what waited for too long; tells how much that was."""

@@ -122,6 +122,7 @@ class Directory:
         self._owners = {number: one for one in live for number in one.numbers}
         # One that was given to another account while its renter's month goes on is the renter's.
         self._owners |= {one.number: self._accounts[one.account_id] for one in stored.rented if self._is_rented(one)}
+        self.outbinds = {one.id: one.smpp.outbind for one in live if one.smpp.outbind}
         self._own_ways = {one.number: one for one in stored.rented if one.url or one.email or one.phone}
         self.carriers = tuple(self._carriers.values())
         self._carriers_by_key = {one.callback_key: one for one in self._carriers.values() if one.callback_key}
@@ -138,6 +139,11 @@ class Directory:
 
     def account(self, account_id: int) -> Account | None:
         return self._accounts.get(account_id)
+
+    def live_account(self, account_id: int) -> Account | None:
+        """An account that may do something."""
+        one = self._accounts.get(account_id)
+        return one if one is not None and self._is_live(one) else None
 
     def settings(self, account_id: int) -> AccountSettings:
         """What is stored of an account that is there."""

@@ -22,7 +22,7 @@ from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier, Concatenation, Inbound, Submission
 from chappe.core.phonebook import BlockOrigin
 from chappe.dialects.base import Dialect, Failure, HttpResponse, Reply
-from chappe.gateway.callbacks import INBOUND, Declined, Way
+from chappe.gateway.callbacks import INBOUND, SMPP, SMPP_INBOUND, Declined, Way
 from chappe.gateway.directory import Forwarding
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.front import Answers
@@ -188,6 +188,7 @@ class Planner:
     """Decides what follows from a whole message. Asked in the writer's thread, with `ids` of its own.
 
     Mail is planned without a mail server too: another process may have one, or this one before the attempts end.
+    `takes` tells for which account (by id) a bind here takes a message at once.
     """
 
     def __init__(
@@ -197,11 +198,13 @@ class Planner:
         dialects: Mapping[str, Dialect],
         clock: Clock,
         ids: IdMaker,
+        takes: Callable[[int], bool] = lambda _account_id: False,
     ) -> None:
         self._directory = directory
         self._dialects = dialects
         self._clock = clock
         self._ids = ids
+        self._takes = takes
 
     def plan(self, inbound: Inbound) -> Consequences:
         forwarding = self._directory().forwarding(inbound.recipient)
@@ -220,6 +223,8 @@ class Planner:
                     dialect=dialect,
                     payload=payload,
                     url=own_place,
+                    is_bound=kind == SMPP_INBOUND,
+                    is_left=kind == SMPP_INBOUND and not self._takes(forwarding.account.id),
                 )
                 for kind, dialect, own_place in self._forwards(forwarding)
             ),
@@ -235,11 +240,15 @@ class Planner:
             (MAIL, "", forwarding.email, account.inbound_email),
             (PHONE, "", forwarding.phone, account.inbound_phone),
         )
-        return [
+        forwards = [
             (kind, words, "" if place == accounts_own else place)
             for kind, words, place, accounts_own in wanted
             if place
         ]
+        is_accounts_own = all(place == accounts_own for _, _, place, accounts_own in wanted)
+        if is_accounts_own and hears_by_bind(account):
+            forwards.append((SMPP_INBOUND, SMPP, ""))
+        return forwards
 
 
 def inbound_dialect(account: Account, dialects: Mapping[str, Dialect]) -> str:
@@ -247,6 +256,11 @@ def inbound_dialect(account: Account, dialects: Mapping[str, Dialect]) -> str:
     choices = (account.inbound_dialect, account.receipt_dialect, DIALECT_DEFAULT)
     speaking = (name for name in choices if name in dialects and dialects[name].north.inbound is not None)
     return next(speaking, DIALECT_DEFAULT)
+
+
+def hears_by_bind(account: Account) -> bool:
+    """Whether messages go to the account's binds: only where it says so, for who only transmits never fetches them."""
+    return account.smpp.is_receiver or account.inbound_dialect == SMPP
 
 
 def block_change(account: Account, inbound: Inbound, now_ms: int) -> BlockChange | None:
