@@ -5,9 +5,15 @@ One dispatcher per carrier. While nothing waits and there is room, messages leav
 "sending, attempt n" before a byte leaves) and starts each on its way. Every verdict is written down with what follows
 from it; until that is written the message counts as ours. A link that is shut passes on what another carrier could
 take. Whoever was blocked while a message to them waited does not get it.
+
+`room` says how much may leave now and `spend` takes from it: messages, or segments where the way is by binds, whose
+windows and caps are about single `submit_sm`. A long message leaves whole as soon as there is room for one segment, so
+that it never waits behind short ones for more room; what it took too much is made up for before anything else leaves.
 """
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 
@@ -19,7 +25,7 @@ from chappe.core.lifecycle import Move, after_doubt, after_query, after_verdict
 from chappe.core.model import Carrier, Message, Report, State, Submission, UncertainPolicy
 from chappe.dialects.base import DETAIL_MAX
 from chappe.gateway.feed import Feed, Step
-from chappe.gateway.pace import Change, Link, Throughput
+from chappe.gateway.pace import Change, Link, Rate, Throughput
 from chappe.gateway.submission import IsBlocked, nobody_is_blocked
 from chappe.store.callbacks import DueCallback
 from chappe.store.database import StoreBroken, StoreError
@@ -31,6 +37,11 @@ log = structlog.get_logger()
 POLL_S = 1.0  # how soon a message that came due without a wake-up is noticed
 CLAIM_MAX = 200
 DETOUR_MAX = 200
+DETOUR_OVERLAP_MS = 10_000  # how late a message may be kept after it came due, and still be passed on at once
+DETOUR_WHOLE_MS = 60_000  # how often all that waits is looked through for what another carrier could take
+LINKS_PATIENCE_S = 2.0  # how long all binds may be gone before another carrier is asked
+SEGMENTS_WEIGHT = 0.1  # of the last message, in the average of what one takes
+WORDS_MAX = 100  # characters of what a carrier said last
 DOUBTS_MAX = 100
 UNRECORDED_FACTOR = 4  # verdicts waiting to be written, as a multiple of the window
 RECORD_AGAIN_S = 1.0
@@ -68,8 +79,17 @@ class Dispatcher:
         self._announce = announce
         self._wake_carrier = wake
         self._is_blocked = is_blocked
+        self.sent = Rate()
+        self.troubles: Counter[str] = Counter()  # refusals by reason and missing answers, since the start
+        self.last_words = ""  # of the carrier, when it last refused
         self._throughput = Throughput(carrier.throughput, clock.monotonic_s())
-        self._under_way: set[int] = set()  # asked, not answered
+        self._is_by_segments = centre.links.binds_wanted > 0
+        self._links_changed_s = clock.monotonic_s()
+        self._down_since_s: float | None = None  # since when no bind stands
+        self._passed_on_ms = self._looked_whole_ms = 0  # what came due before is passed on; and when all was looked at
+        self._under_way: dict[int, int] = {}  # asked, not answered, and what each takes of the room
+        self._taken = 0  # by all of them
+        self._taken_each = 1.0  # on average
         self._unrecorded: set[int] = set()  # answered, not written yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: set[asyncio.Future[Verdict]] = set()  # of a carrier that answers without a task
@@ -94,17 +114,63 @@ class Dispatcher:
         self._is_drained = False
         self._is_woken.set()
 
+    def _follow_links(self) -> None:
+        """The ways to the carrier got better or worse."""
+        now_s = self._clock.monotonic_s()
+        self._links_changed_s = now_s
+        if self.centre.links.is_up:
+            self._down_since_s = None
+            self.link.restore()
+        elif self._down_since_s is None:
+            self._down_since_s = now_s
+        self.wake()
+
+    def is_shut(self, now_s: float) -> bool:
+        """Whether it is no use to wait for this carrier."""
+        is_lost = self._down_since_s is not None and now_s - self._down_since_s >= LINKS_PATIENCE_S
+        return is_lost or self.link.is_shut(now_s)
+
+    # Room
+
+    def room(self) -> int:
+        """How much may leave now: messages, or segments where the way is by binds."""
+        now_s = self._clock.monotonic_s()
+        links = self.centre.links
+        if self._is_stopping or not links.is_up:
+            return 0
+        window = self.carrier.window if links.room is None else links.room + links.window_used
+        if len(self._unrecorded) > UNRECORDED_FACTOR * window:
+            return 0
+        room = self.link.allowance(window, now_s) - self._taken
+        allowance = self._throughput.allowance(now_s)
+        room = min(room, CLAIM_MAX if allowance is None else allowance, CLAIM_MAX)
+        return max(0, room - self._claiming_count)
+
+    def spend(self, messages: Iterable[Message]) -> None:
+        """These leave: take what they need of the room. The window has it back with each answer."""
+        taken = 0
+        for message in messages:
+            takes = self._under_way[message.id] = self._takes(message)
+            self._taken_each += SEGMENTS_WEIGHT * (takes - self._taken_each)
+            taken += takes
+        self._taken += taken
+        self._throughput.spend(taken)
+
+    def _takes(self, message: Message) -> int:
+        return message.segments if self._is_by_segments else 1
+
+    def _give_back(self, message: Message) -> None:
+        self._taken -= self._under_way.pop(message.id, 0)
+
     # What leaves without queueing
 
     def reserve(self, messages: Sequence[Message]) -> bool:
         """Take room for messages that are about to be kept; not where others wait, who would be overtaken."""
-        if not self._is_drained or len(messages) > self.room():
+        if not self._is_drained or sum(map(self._takes, messages)) > self.room():
             return False
-        ids = [message.id for message in messages]
-        self.in_hand.update(ids)
-        self._under_way.update(ids)
-        self._throughput.spend(len(ids))
-        self._reserved_count += len(ids)
+        self.in_hand.update(message.id for message in messages)
+        self.spend(messages)
+        self._reserved_count += len(messages)
         self._is_settled.clear()
         return True
 
@@ -116,10 +182,10 @@ class Dispatcher:
 
     def release(self, messages: Sequence[Message], *, is_lost: bool) -> None:
         """They are not sent. `is_lost`: nobody knows whether they were kept; then the next claim finds them."""
-        ids = [message.id for message in messages]
-        self.in_hand.difference_update(ids)
-        self._under_way.difference_update(ids)
-        self._unreserve(len(ids))
+        self.in_hand.difference_update(message.id for message in messages)
+        for message in messages:
+            self._give_back(message)
+        self._unreserve(len(messages))
         self._lost_count += is_lost
         self.wake()
 
@@ -160,7 +226,8 @@ class Dispatcher:
     async def run(self) -> None:
         """Rounds until stopped: at once while there is room and work, else on a wake-up or when the wait is over."""
         self._inherited = frozenset(self.in_hand)
-        self.centre.start(self.wake)
+        self.centre.start(self._follow_links)
+        self._follow_links()
         while not self._is_stopping:
             self._is_woken.clear()
             try:
@@ -174,7 +241,8 @@ class Dispatcher:
 
     async def _rest(self) -> None:
         now_s = self._clock.monotonic_s()
-        wait_s = min(POLL_S, self.link.wait_s(now_s) or self._throughput.wait_s() or POLL_S)
+        is_up = self._down_since_s is None  # else a link that comes up wakes us
+        wait_s = min(POLL_S, (self.link.wait_s(now_s) or self._throughput.wait_s() if is_up else 0.0) or POLL_S)
         try:
             async with asyncio.timeout(wait_s):
                 await self._is_woken.wait()
@@ -185,21 +253,23 @@ class Dispatcher:
         """One round: claim what the link has room for and start it; tells how many messages that were."""
         room = self.room()
         if room:
-            wakes_count, count_max = self._wakes_count, room
+            self._passed_on_ms = 0
+            wakes_count = self._wakes_count
             if self._is_short:  # hardly anybody waits: what comes during this claim need not queue behind it
-                count_max, self._is_drained = max(1, room - room // 4), True
-            self._claiming_count = count_max
+                room, self._is_drained = max(1, room - room // 4), True
+            count_max = max(1, int(room / self._taken_each))
+            self._claiming_count = room
             try:
                 claimed = await self._claim(count_max)
             finally:
                 self._claiming_count = 0
             self._is_short = len(claimed) < count_max
             self._is_drained = self._is_short and wakes_count == self._wakes_count
-            self._throughput.spend(len(claimed))
+            self.spend(claimed)
             for message in claimed:
                 self._launch(message)
             return len(claimed)
-        if self.link.is_shut(self._clock.monotonic_s()) and not self._is_stopping:
+        if self.is_shut(self._clock.monotonic_s()) and not self._is_stopping:
             return await self._pass_on()
         return 0
 
@@ -207,10 +277,9 @@ class Dispatcher:
         """Send a message that is in `sending` and ours, if nothing speaks against it."""
         hindrance = self._hindrance(message)
         if hindrance is None:
-            self._under_way.add(message.id)
             self._send(message)
         else:
-            self._under_way.discard(message.id)
+            self._give_back(message)
             self._record(message, self._after(message, hindrance), hindrance)
 
     def _hindrance(self, message: Message) -> Refused | None:
@@ -220,22 +289,12 @@ class Dispatcher:
         is_blocked = self._is_blocked(message.account_id, message.recipient, message.originator)
         return BLOCKED if is_blocked else None
 
-    def room(self) -> int:
-        """How many messages may leave now."""
-        now_s = self._clock.monotonic_s()
-        if self._is_stopping or len(self._unrecorded) > UNRECORDED_FACTOR * self.carrier.window:
-            return 0
-        room = self.link.allowance(self.carrier.window, now_s) - len(self._under_way)
-        allowance = self._throughput.allowance(now_s)
-        room = min(room, CLAIM_MAX if allowance is None else allowance, CLAIM_MAX)
-        return max(0, room - self._claiming_count)
-
-    async def _claim(self, count_max: int, *, is_detour: bool = False) -> list[Message]:
+    async def _claim(self, count_max: int, *, is_detour: bool = False, since_ms: int = 0) -> list[Message]:
         # A claim that ends in an exception may have been kept all the same: the next one asks for what it took. What is
         # in hand is looked at when the claim is written: by then more may have been accepted straight into it.
         lost_count, self._lost_count = self._lost_count, self._lost_count + 1
         claim = Claim(
-            self.carrier.id, count_max, self._clock.now_ms(), self.in_hand, is_detour, is_repeat=lost_count > 0
+            self.carrier.id, count_max, self._clock.now_ms(), self.in_hand, is_detour, lost_count > 0, since_ms
         )
         claimed = await self._store.claim(claim)
         self._lost_count -= lost_count + 1  # what was lost meanwhile is for the next one
@@ -243,7 +302,13 @@ class Dispatcher:
         return claimed
 
     async def _pass_on(self) -> int:
-        claimed = await self._claim(DETOUR_MAX, is_detour=True)
+        # A million messages that no other carrier could take are looked through once in a while, not in every round.
+        now_ms = self._clock.now_ms()
+        if not self._passed_on_ms or now_ms - self._looked_whole_ms >= DETOUR_WHOLE_MS:
+            self._passed_on_ms, self._looked_whole_ms = 0, now_ms
+        claimed = await self._claim(DETOUR_MAX, is_detour=True, since_ms=self._passed_on_ms)
+        if len(claimed) < DETOUR_MAX:
+            self._passed_on_ms = now_ms - DETOUR_OVERLAP_MS
         for message in claimed:
             self._record(message, self._after(message, IS_DOWN), IS_DOWN)
         return len(claimed)
@@ -266,7 +331,7 @@ class Dispatcher:
 
     def _take_answer(self, message: Message, answer: "asyncio.Future[Verdict]") -> None:
         self._answers.discard(answer)
-        self._under_way.discard(message.id)
+        self._give_back(message)
         if answer.cancelled():  # given up: doubtful, once this node leaves
             self._look_whether_settled()
             return
@@ -283,7 +348,13 @@ class Dispatcher:
 
     def _hear(self, verdict: Verdict) -> None:
         now_s = self._clock.monotonic_s()
-        self.link.hear(verdict, now_s)
+        if isinstance(verdict, Accepted):
+            self.sent.note(1, now_s)
+        else:
+            self.troubles[verdict.reason.value if isinstance(verdict, Refused) else "no_answer"] += 1
+            self.last_words = masked(detail_of(verdict)) or self.last_words
+        if not self._is_of_links(verdict, now_s):
+            self.link.hear(verdict, now_s)
         self._doubts_count += isinstance(verdict, Uncertain)
         change = self.link.change(now_s)
         if change is Change.SHUT:
@@ -292,6 +363,15 @@ class Dispatcher:
             log.warning("carrier_down", carrier=self.carrier.name, reason=reason, wait_s=wait_s)
         elif change is Change.BACK:
             log.info("carrier_back", carrier=self.carrier.name)
+
+    def _is_of_links(self, verdict: Verdict, now_s: float) -> bool:
+        """Whether a verdict says no more than what the links say themselves: binds were lost with what was under way.
+        Others may stand, or stand again at once, and need no pause."""
+        if not self._is_by_segments or isinstance(verdict, Accepted):
+            return False
+        if isinstance(verdict, Refused) and verdict.reason is not Refusal.UNREACHABLE:
+            return False
+        return not self.centre.links.is_up or now_s - self._links_changed_s < LINKS_PATIENCE_S
 
     def _after(self, message: Message, verdict: Verdict) -> Move:
         return after_verdict(message, verdict, self.carrier.uncertain, self._clock.now_ms())
@@ -418,3 +498,11 @@ def detail_of(verdict: Verdict) -> str:
     if isinstance(verdict, Refused):
         return f"{verdict.reason}: {verdict.detail}"[:DETAIL_MAX] if verdict.detail else verdict.reason.value
     return verdict.detail[:DETAIL_MAX] if isinstance(verdict, Uncertain) else ""
+
+
+MANY_DIGITS = re.compile(r"\d{4,}").sub
+
+
+def masked(words: str) -> str:
+    """A carrier's words for those who watch it from outside: without the numbers it may repeat, and not at length."""
+    return MANY_DIGITS("…", words)[:WORDS_MAX]

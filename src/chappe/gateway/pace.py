@@ -3,18 +3,21 @@
 Pure: everything here is told the time.
 """
 
+from collections import deque
 from enum import StrEnum
 
-from chappe.core.centre import REMEDIES, RETRY_AFTER_MAX_S, Accepted, Refused, Uncertain, Verdict
+from chappe.core.centre import REMEDIES, RETRY_AFTER_MAX_S, Accepted, Refusal, Refused, Uncertain, Verdict
 
 BURST_S = 0.1  # what a rested link may send at once, in seconds of its throughput
 PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 60.0  # of our own accord; the other side may ask for up to a day
 FAILURES_MAX = 5  # in a row, before the link counts as down
+RATE_S = 10  # over how many whole seconds a rate is told
 
 
 class Throughput:
-    """A cap in messages per second (0 = none), as a bucket that fills with time."""
+    """A cap in messages or segments per second (0 = none), as a bucket that fills with time. What goes at once may be
+    more than there was room for (a long message): then nothing goes until that is made up for."""
 
     def __init__(self, per_s: float, now_s: float) -> None:
         self._per_s = per_s
@@ -39,6 +42,24 @@ class Throughput:
         return max(0.0, (1 - self._tokens) / self._per_s) if self._per_s else 0.0
 
 
+class Rate:
+    """How many a second there were lately."""
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[int, int]] = deque(maxlen=RATE_S + 1)  # (second, count)
+
+    def note(self, count: int, now_s: float) -> None:
+        second = int(now_s)
+        if self._counts and self._counts[-1][0] == second:
+            count += self._counts.pop()[1]
+        self._counts.append((second, count))
+
+    def per_s(self, now_s: float) -> float:
+        """Over the last whole seconds; the present one does not count yet."""
+        present = int(now_s)
+        return sum(count for second, count in self._counts if present - RATE_S <= second < present) / RATE_S
+
+
 class Change(StrEnum):
     """What an operator wants to know about a link, once."""
 
@@ -55,6 +76,7 @@ class Link:
         self._resumes_s = 0.0  # when our own pause ends
         self._is_told_shut = False
         self._asked_s = 0.0  # until when the other side asked to be left alone: no success shortens that
+        self._is_refused = False  # the last trouble was the other side's word, and not the way to it
 
     @property
     def is_down(self) -> bool:
@@ -88,6 +110,11 @@ class Link:
         self.failures = 0
         self._resumes_s = 0.0
 
+    def restore(self) -> None:
+        """The way is said to be there again: trouble on it is over. What the other side has asked for is not."""
+        if not self._is_refused:
+            self.succeed()
+
     def fail(self, now_s: float, retry_after_s: float | None = None) -> None:
         """Trouble: what fails while the link is paused already (it left before) does not lengthen the pause, but a time
         that the other side names counts whenever it is heard."""
@@ -100,6 +127,7 @@ class Link:
 
     def doubt(self, now_s: float) -> None:
         """No answer to one request: one alone may be bad luck, several in a row are trouble."""
+        self._is_refused = False
         self.failures += 1
         if self.is_down:
             self.failures -= 1
@@ -112,6 +140,7 @@ class Link:
         elif isinstance(verdict, Uncertain):
             self.doubt(now_s)
         elif isinstance(verdict, Refused) and REMEDIES[verdict.reason].slows_link:
+            self._is_refused = verdict.reason is not Refusal.UNREACHABLE
             self.fail(now_s, verdict.retry_after_s)
         else:
             self.succeed()
