@@ -328,3 +328,9 @@ def test_an_error_tells_what_the_peer_said_of_an_answer() -> None:
     """Of an answer that cannot be read its command, sequence_number and command_status are known all the same."""
     error = refused(framed(RESPONSE | 0x04, b"17", 0, 99))
     assert (error.command_id, error.sequence, error.command_status) == (RESPONSE | 0x04, 99, Status.OK)
+
+
+@pytest.mark.parametrize("body, octets", [(SubmitSmResponse(), 16), (DeliverSmResponse(), 17), (DataSmResponse(), 17)])
+def test_the_refusal_of_a_delivery_keeps_its_null(body: Body, octets: int) -> None:
+    """A submission is refused without a body, a delivery with its empty message_id, which some peers insist on."""
+    assert len(encode_body(body, 1, Status.TEMPORARY_ERROR)) == octets

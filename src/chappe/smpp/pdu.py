@@ -632,12 +632,16 @@ def encode(pdu: Pdu) -> bytes:
     return encode_body(pdu.body, pdu.sequence, pdu.status)
 
 
+ALWAYS_WHOLE: Final = frozenset({DeliverSmResponse, DataSmResponse})
+
+
 def encode_body(body: Body, sequence: int, status: int = 0) -> bytes:
     """The same without the record around it."""
     plan = PLANS[body.command_id]
     try:
         # Of a response that reports an error the body is not returned (4.1.2, 4.4.2), unless there is something in it.
-        is_bare = status and body.command_id & RESPONSE and body == plan.empty
+        # Of a delivery's response nothing says so (4.6.2, 4.7.2), and some message centres hang up without the NULL.
+        is_bare = status and body.command_id & RESPONSE and body == plan.empty and type(body) not in ALWAYS_WHOLE
         octets = b"" if is_bare else plan.write(body)
         if len(octets) > PDU_OCTETS_MAX - HEADER_OCTETS:
             raise BadField("body", f"{len(octets)} octets")
