@@ -14,6 +14,7 @@ from chappe.smpp.pdu import (
     BindTransceiver,
     BindTransceiverResponse,
     Body,
+    DataSmResponse,
     DeliverSm,
     DeliverSmResponse,
     EnquireLink,
