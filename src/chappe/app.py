@@ -1,8 +1,9 @@
 """The building plan: makes every part from the settings, starts them in order, stops them in reverse. Start here.
 
-listeners/http.py ─► dialects (north) ─► gateway/front.py ─► gateway/submission.py ─► store
-                                                                                        │
+listeners/http.py, smpp.py ─► dialects (north) ─► gateway/front.py ─► gateway/submission.py ─► store
+                                                                                                 │
 customer ◄─ outbound.py ◄─ gateway/callbacks.py ◄─ gateway/receipts.py ◄─ carriers ◄─ gateway/dispatch.py
+         ◄─ his binds   ◄─ gateway/bound.py     ◄─┘
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from chappe.dialects.smpp import SMPP
 from chappe.gateway.accounts import Accounts
 from chappe.gateway.aliases import AliasDesk
 from chappe.gateway.blocks import Blacklist, BlockDesk
+from chappe.gateway.bound import BoundDesk
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk, Way
 from chappe.gateway.directory import Directory, DirectoryHolder
 from chappe.gateway.dispatch import Dispatcher
@@ -39,6 +41,7 @@ from chappe.gateway.inbound import DIALECT_DEFAULT, MAIL, PHONE, InboundDesk, Pl
 from chappe.gateway.metrics import Metrics
 from chappe.gateway.number_stock import NumberStock, Wholesaler
 from chappe.gateway.numbers import NumberDesk
+from chappe.gateway.parts import PartDesk
 from chappe.gateway.passwords import PasswordDesk
 from chappe.gateway.phonebook import PhonebookDesk
 from chappe.gateway.pins import PinDesk
@@ -52,12 +55,15 @@ from chappe.gateway.ticker import tick
 from chappe.listeners.http import HttpListener
 from chappe.listeners.pages import health_page, metrics_page
 from chappe.listeners.server import HttpServer
+from chappe.listeners.smpp import SmppListener
+from chappe.listeners.smpp_parts import PartWords
 from chappe.listeners.tls import make_self_signed, server_context
 from chappe.networks import OPEN, Networks
-from chappe.outbound import Outbound
+from chappe.outbound import Outbound, Unsent
 from chappe.outbound_mail import Mailer, MailServer, post_nowhere
 from chappe.process import FolderUnusable, RandomBits, lock, tune_interpreter
 from chappe.settings import Settings, parse_address
+from chappe.smpp.connection import Connection
 from chappe.store.database import Database, StoreBroken, StoreError, StoreUnavailable
 from chappe.store.engine import Store
 from chappe.store.messages import Expiry
@@ -70,6 +76,9 @@ SIMULATED = "simulated"
 DEMO_RECEIPT_PATH = "/demo/receipt"
 FOLLOW_S = 0.5  # how soon a running gateway follows `chappe apply`
 CALLBACKS_S = 1.0
+OUTBINDS_S = 5.0
+OUTBIND_TIMEOUT_S = 10.0
+FORLORN_S = 3600.0
 SEGMENTS_S = 5.0
 DOUBTS_S = 1.0
 EXPIRE_S = 5.0
@@ -97,13 +106,18 @@ class App:
         self._clock = SystemClock()
         self._random_bits = RandomBits()
         self._ids = IdMaker(self._random_bits)
-        self._dialects = {dialect.name: dialect for dialect in DIALECTS}
+        self._dialects = {dialect.name: dialect for dialect in (*DIALECTS, SMPP)}
         self._arriving: set[asyncio.Task[None]] = set()
         self._closing = contextlib.AsyncExitStack()  # how to stop what was started, the last first
 
     @property
     def http_port(self) -> int:
         return self._server.port
+
+    @property
+    def smpp_port(self) -> int:
+        """Where ESMEs bind, if they may."""
+        return self.smpp.port
 
     async def start(self) -> None:
         """Start everything; returns when requests are accepted. Raises StartError."""
@@ -155,6 +169,8 @@ class App:
         self._closing.push_async_callback(self._outbound.close)
         self._directory = DirectoryHolder(self._sealer)
         writers_ids = IdMaker(self._random_bits)  # apart from ours: the writer's thread makes them
+        self._bound = BoundDesk(store=store, clock=clock, feed=feed)
+        self._closing.callback(self._bound.close)
         self._callbacks = CallbackDesk(
             store=store,
             directory=self._known,
@@ -164,6 +180,7 @@ class App:
             ids=writers_ids,
             feed=feed,
             ways=self._ways(),
+            bound=self._bound,
         )
         self._closing.push_async_callback(self._callbacks.drain, self._share(SHARE_CALLBACKS))
         store.set_plan(self._callbacks.plan)
@@ -177,7 +194,9 @@ class App:
             announce=self._callbacks.announce,
             follow=self._blacklist.follow,
         )
-        planner = Planner(directory=self._known, dialects=self._dialects, clock=clock, ids=writers_ids)
+        planner = Planner(
+            directory=self._known, dialects=self._dialects, clock=clock, ids=writers_ids, takes=self._bound.takes
+        )
         store.inbox.plan = planner.plan
         self._fleet = Fleet(self._make_dispatcher)
         self._closing.push_async_callback(self._fleet.stop, self._share(SHARE_DISPATCH))
@@ -195,6 +214,18 @@ class App:
             is_blocked=self._blacklist.is_blocked,
             reserve=self._fleet.reserve,
         )
+        self._parts = PartDesk(
+            store=store,
+            directory=self._known,
+            dialect=SMPP,
+            words=PartWords(),
+            intake=intake,
+            clock=clock,
+            ids=self._ids,
+            tell=self._callbacks.plan,
+            announce=self._callbacks.announce,
+        )
+        store.parts.plan = self._parts.plan
         self._sessions = SessionDesk(store, self._known, self._sealer, clock)
         accounts = Accounts(self._known, clock, self._sessions)
         self._closing.callback(accounts.close)
@@ -225,6 +256,7 @@ class App:
             passwords.answers,
             reselling.answers,
             intake.answers,
+            self._parts.answers,
             QueryDesk(store, clock, self._known).answers,
             PhonebookDesk(store, clock, self._ids).answers,
             AliasDesk(store, clock, self._ids).answers,
@@ -235,6 +267,7 @@ class App:
         )
 
     def _build_listener(self, front: Front) -> None:
+        self._tls_context = self._tls()
         metrics = Metrics(self._store, self.feed, lambda: self._fleet.dispatchers, self._callbacks)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/healthz": health_page(self._is_well),
@@ -249,6 +282,23 @@ class App:
             inbox=self._inbox,
         )
         self.listener = HttpListener(dialects=DIALECTS, ask=front.answer, pages=pages, carrier_callback=door.answer)
+        self.smpp = SmppListener(
+            ask=front.answer,
+            dialect=SMPP,
+            directory=self._known,
+            bound=self._bound,
+            clock=self._clock,
+            tls=self._tls_context,
+            connect=self._reach,
+        )
+
+    async def _reach(self, place: str, make: Callable[[], Connection]) -> None:
+        """Connect to a customer who wants to be asked to bind. Raises OSError."""
+        url = place if "://" in place else f"smpp://{place}"
+        try:
+            await self._outbound.connect(url, make, timeout_s=OUTBIND_TIMEOUT_S)
+        except Unsent as error:
+            raise OSError(*error.args) from None
 
     def _make_dispatcher(self, carrier: Carrier) -> Dispatcher:
         return Dispatcher(
@@ -321,7 +371,11 @@ class App:
             ("configuration", FOLLOW_S, self._follow),
             ("blacklist", FOLLOW_S, self._blacklist.follow),
             ("callbacks", CALLBACKS_S, self._call_back),
+            ("bound callbacks", CALLBACKS_S, self._bound.run_once),
+            ("outbinds", OUTBINDS_S, self.smpp.outbind_once),
+            ("forlorn callbacks", FORLORN_S, self._bound.resign_once),
             ("segments", SEGMENTS_S, self._inbox.join_once),
+            ("parts", SEGMENTS_S, self._parts.run_once),
             ("doubts", DOUBTS_S, self._fleet.settle_doubts_once),
             ("expiry", EXPIRE_S, self._expire),
             ("lease", RENEW_S, self._renew),
@@ -355,15 +409,25 @@ class App:
 
     async def _listen(self) -> None:
         host, port = self.settings.http_address
-        self._server = HttpServer(self.listener, host=host, port=port, ssl_context=self._tls(), door=self.listener)
+        self._server = HttpServer(
+            self.listener, host=host, port=port, ssl_context=self._tls_context, door=self.listener
+        )
         try:
             await self._server.start()
         except OSError as error:
-            raise StartError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}; stop what uses it, or choose another with "
-                f"--http HOST:PORT"
-            ) from error
-        self._closing.push_async_callback(self._server.stop, self._share(SHARE_LISTEN))
+            raise cannot_listen("http", host, port, error) from error
+        self._closing.push_async_callback(self._stop_listening)
+        bound = self.settings.smpp_address
+        if bound is None:
+            return
+        try:
+            await self.smpp.start(*bound)
+        except OSError as error:
+            raise cannot_listen("smpp", *bound, error) from error
+
+    async def _stop_listening(self) -> None:
+        share_s = self._share(SHARE_LISTEN)
+        await asyncio.gather(self._server.stop(share_s), self.smpp.stop(share_s))
 
     def _tls(self) -> ssl.SSLContext | None:
         certificate, key = self.settings.tls_certificate, self.settings.tls_key
@@ -421,6 +485,13 @@ class App:
             self._store.leave(self._clock.now_ms())
         except StoreError:  # the next start, or whoever sees our lease lapse, frees what we held
             log.warning("lease_not_returned")
+
+
+def cannot_listen(name: str, host: str, port: int, error: OSError) -> StartError:
+    return StartError(
+        f"cannot listen on {host}:{port}: {error.strerror or error}; stop what uses it, or choose another with "
+        f"--{name} HOST:PORT"
+    )
 
 
 def mail_server(settings: Settings) -> MailServer | None:

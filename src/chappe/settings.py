@@ -33,6 +33,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str, Meta(description="Database URL, such as postgresql://user@host/name; empty = SQLite in the data folder.")
     ] = ""
     http: Annotated[str, Meta(description="HOST:PORT of the HTTP door; port 0 takes a free one.")] = "127.0.0.1:8080"
+    smpp: Annotated[str, Meta(description="HOST:PORT of the SMPP door; empty = none.")] = ""
     allowed_networks: Annotated[
         str,
         Meta(
@@ -41,7 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     tls_certificate: Annotated[
-        str, Meta(description="Path of a PEM certificate with its chain: the HTTP port then takes TLS too.")
+        str, Meta(description="Path of a PEM certificate with its chain: the ports then take TLS too.")
     ] = ""
     tls_key: Annotated[str, Meta(description="Path of the certificate's private key, without a passphrase.")] = ""
     ca_certificates: Annotated[
@@ -80,6 +81,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def http_address(self) -> tuple[str, int]:
         """Host and port. Raises SettingsError where the setting is no HOST:PORT."""
         return parse_address("http", self.http)
+
+    @property
+    def smpp_address(self) -> tuple[str, int] | None:
+        """Host and port; None where nobody is to bind. Raises SettingsError where the setting is no HOST:PORT."""
+        return parse_address("smpp", self.smpp) if self.smpp else None
 
 
 CHOICES = {
@@ -123,7 +129,7 @@ def checked(where: str, name: str, value: object) -> Any:
         converted = msgspec.convert(value, TYPES[name], strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{where}: {name}: {error}") from None
-    if name == "http" or (name == "mail_server" and converted):
+    if name == "http" or (name in ("mail_server", "smpp") and converted):
         try:
             parse_address(name, converted)
         except SettingsError as error:

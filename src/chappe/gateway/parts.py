@@ -87,6 +87,7 @@ class PartDesk:
         self._tell = tell
         self._announce = announce
         self._finishing: dict[int, asyncio.Task[Verdict]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def answers(self) -> Answers:
@@ -157,11 +158,18 @@ class PartDesk:
                 )
             except StoreError:  # nobody knows; it is asked again under the same id
                 return Refused(Refusal.OVERLOADED)
-        await self._close(whole, verdict, last_position)
+        closing = self._close(whole, verdict, last_position)
+        if not isinstance(verdict, Accepted):
+            await closing  # what becomes of the parts is written before anybody is told
+            return verdict
+        # The message is kept, and what is not written now a round writes: nobody needs to wait, lest a receipt overtake
+        # the answer.
+        task = asyncio.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
         return verdict
 
     async def _close(self, whole: PartSet, verdict: Verdict, last_position: int) -> None:
-        """What becomes of the parts is written before anybody is answered."""
         if isinstance(verdict, Accepted):
             fate = Fate.SUBMITTED
         elif isinstance(verdict, Refused) and verdict.reason not in PASSING:

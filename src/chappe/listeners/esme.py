@@ -37,6 +37,7 @@ from chappe.dialects.smpp.words import LinkWords, status_of, words_of_account
 from chappe.gateway.bound import LOST, TAKEN, Answer, Heard
 from chappe.gateway.callbacks import SMPP_RECEIPT
 from chappe.gateway.pace import Throughput
+from chappe.listeners.smpp_parts import kept_form
 from chappe.smpp.connection import Connection, LinkLost, NotSent, Overdue
 from chappe.smpp.pdu import (
     BODIES,
@@ -72,7 +73,6 @@ CANCELLED_MAX: Final = 100  # messages that one cancel_sm without an id takes ba
 
 _report_decoder = msgspec.json.Decoder(Report)
 _inbound_decoder = msgspec.json.Decoder(Inbound)
-_part_encoder = msgspec.json.Encoder()
 
 Ask = Callable[[Call, Dialect, str], Awaitable[Outcome]]
 
@@ -228,7 +228,7 @@ class Esme:
                 account=account,
                 submission=submitted.submission,
                 concatenation=submitted.part.concatenation,
-                content=_part_encoder.encode(submitted.part).decode(),
+                content=kept_form(submitted.part),
             )
         run_eagerly(self._submit(pdu, call, submitted))
 

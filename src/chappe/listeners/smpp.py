@@ -49,7 +49,7 @@ class Known(Protocol):
 
 
 # Opens a connection to HOST:PORT, for the protocol that is made; raises OSError.
-Connect = Callable[[str, Callable[[], asyncio.Protocol]], Awaitable[object]]
+Connect = Callable[[str, Callable[[], Connection]], Awaitable[object]]
 
 
 class SmppListener:
