@@ -35,7 +35,7 @@ class Tag(IntEnum):
     octets_min: int
     octets_max: int
 
-    def __new__(cls, tag: int, kind: Kind, octets_min: int, octets_max: int | None = None) -> "Tag":
+    def __new__(cls, tag: int, kind: Kind = OCTETS, octets_min: int = 0, octets_max: int | None = None) -> "Tag":
         self = int.__new__(cls, tag)
         self._value_ = tag
         self.kind, self.octets_min = kind, octets_min
