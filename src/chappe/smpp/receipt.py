@@ -18,6 +18,8 @@ RECEIPT: Final = 0x04
 INTERMEDIATE: Final = 0x20
 TEXT_CHARACTERS: Final = 20  # of the message that a receipt repeats (appendix B)
 VALUE_MAX: Final = 200  # characters from a key to the end of its value
+KEYS: Final = ("id:", "sub:", "dlvrd:", "submit", "done", "stat:", "err:", "text:")
+SEPARATORS: Final = ",;"  # of those who do not part fields by blanks alone
 UTC_NAME: Final = "UTC"
 RECEIPTED_MESSAGE_ID: Final = int(Tag.RECEIPTED_MESSAGE_ID)
 MESSAGE_STATE: Final = int(Tag.MESSAGE_STATE)
@@ -94,7 +96,13 @@ def _value(text: str, lowered: str, key: str, end: int) -> str:
     if word.isalnum():
         return word
     words = text[start : min(end, start + VALUE_MAX)].split(None, 1)  # blanks before it, line breaks, the last field
-    return words[0].rstrip(",;") if words else ""
+    word = words[0] if words else ""
+    if word.lower().startswith(KEYS):
+        return ""
+    for separator in SEPARATORS:
+        if separator in word and word.partition(separator)[2].lower().startswith(KEYS):
+            word = word.partition(separator)[0]
+    return word.rstrip(SEPARATORS)
 
 
 def write_text(

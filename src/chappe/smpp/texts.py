@@ -120,14 +120,14 @@ def _coded(data_coding: int) -> Coded | None:
         return Coded(charset) if charset is not None else None
     if group in (0x1, 0x4, 0x5):  # general, not compressed; 1 and 5 with a message class
         kind = (DEFAULT, OCTETS, UCS_2, None)[data_coding >> 2 & 3]
-        has_class = bool(data_coding & 0x10)
-        return Coded(kind, has_class and not data_coding & 3) if kind is not None else None
+        is_class_0 = data_coding & 0x13 == 0x10
+        return Coded(kind, is_class_0 and kind != OCTETS) if kind is not None else None
     if group in (0xC, 0xD):  # message waiting, in the default alphabet
         return Coded(DEFAULT)
     if group == 0xE:  # the same in UCS-2
         return Coded(UCS_2)
     if group == 0xF:  # default alphabet or octets, with a class
-        return Coded(OCTETS if data_coding & 4 else DEFAULT, not data_coding & 3)
+        return Coded(OCTETS) if data_coding & 4 else Coded(DEFAULT, not data_coding & 3)
     return None
 
 

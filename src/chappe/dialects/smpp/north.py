@@ -221,7 +221,7 @@ def many_of(body: Carrying, words: LinkWords) -> Many:
 
 
 def recipient_of(ton: int, value: str, words: LinkWords) -> str | None:
-    return parse_msisdn(number_of(ton, value, words), strict=True)
+    return parse_msisdn(number_of(ton, value, words))
 
 
 def written_of(content: Content) -> tuple[str, Coding] | None:
@@ -430,8 +430,8 @@ def receipt_for(report: Report, memo: Memo, our_id: int, words: LinkWords) -> De
         error=error_of(report) if report.reason else 0,
         is_delivered=report.state is State.DELIVERED,
     )
-    tlvs = write_tlvs(known_id, message_state)
-    if memo.user_reference is not None:
+    tlvs = write_tlvs(known_id, message_state) if words.takes_tlvs else ()
+    if memo.user_reference is not None and words.takes_tlvs:
         tlvs += (number(Tag.USER_MESSAGE_REFERENCE, memo.user_reference & 0xFFFF),)
     return DeliverSm(
         memo.service_type,

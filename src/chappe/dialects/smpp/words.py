@@ -146,6 +146,7 @@ STATS: Final[dict[str, State]] = {  # how the word of a receipt's text is read, 
     "REJECTE": State.REJECTED,
 }
 
+TLVS_SINCE: Final = 0x34
 PRIORITY_MAX: Final = 3  # 5.2.14
 URGENT: Final = 1  # the least priority_flag that is more than normal
 FLAGS: Final[dict[Priority, int]] = {Priority.URGENT: URGENT, Priority.NORMAL: 0, Priority.BULK: 0}
@@ -198,6 +199,11 @@ class LinkWords(Struct, frozen=True, kw_only=True):
     hex_ids: bool = False  # message ids that we give
     priority: Priority = Priority.NORMAL  # of what is submitted with priority_flag 0
     interface_version: int = 0x34
+
+    @property
+    def takes_tlvs(self) -> bool:
+        """Older ones know no optional parameters (5.2.4)."""
+        return self.interface_version >= TLVS_SINCE
 
 
 class OptionError(ValueError):
