@@ -223,7 +223,7 @@ def _read_octets(user_data: bytes, has_header: bool, tlvs: Tlvs) -> Content:
     )
     destination, source = find(tlvs, Tag.DESTINATION_PORT), find(tlvs, Tag.SOURCE_PORT)
     if destination is not None and not any(identifier in IEI_PORTS for identifier, _ in elements):
-        written += bytes((IEI_PORTS_WIDE, 4)) + destination + (source or b"\0\0")
+        written += bytes((IEI_PORTS_WIDE, 4)) + destination.rjust(2, b"\0")[-2:] + (source or b"").rjust(2, b"\0")[-2:]
     return Content(arrived.octets, OCTETS, False, arrived.concatenation or sar_of(tlvs), written)
 
 
