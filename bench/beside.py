@@ -16,7 +16,7 @@ import msgspec
 import kannel_peer
 from kannel_peer import Kannel
 from measuring import CPU, END_TO_END, FOREVER_S, Burst, Measured, Options, Row, Rows, SmppBurst, measure, start
-from rig import SUFFIX_FIRST, Carrier, Gateway, Rig, SmppLoad, account, smpp_account, smpp_configuration, smsfox_request
+from rig import SUFFIX_FIRST, Carrier, Gateway, Rig, SmppLoad, account, smpp_configuration, smsfox_request
 
 WARM_UP_MESSAGES = 2_000
 WINDOW = 200  # of the bind to the carrier, for every gateway
@@ -103,7 +103,7 @@ def kannel_over_smpp(rig: Rig, store: str) -> Iterator[tuple[Kannel, Carrier]]:
 @contextlib.contextmanager
 def chappe_between(rig: Rig) -> Iterator[Gateway]:
     """chappe with one bind to a carrier, for an application that binds to it; started."""
-    with rig.carrier() as carrier, rig.gateway(smpp_configuration(carrier, WINDOW, smpp_account())) as gateway:
+    with rig.carrier() as carrier, rig.gateway(smpp_configuration(carrier, WINDOW, account())) as gateway:
         gateway.start()
         yield gateway
 

@@ -5,6 +5,7 @@ rabbitmq-server and redis-server. All of these are one gateway here, since Jasmi
 jasmind, and the two daemons that its handbook recommends for receipts.
 """
 
+import contextlib
 import os
 import socket
 import time
@@ -12,12 +13,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from processes import Processes
-from rig import ORIGINATOR, RECIPIENT, SMPP_PASSWORD, TEXT, Carrier, free_port
+from rig import ORIGINATOR, PASSWORD, RECIPIENT, TEXT, Carrier, free_port
 
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # behind the script that starts it as another user
 AMQP = "lib/python3.*/site-packages/txamqp/specs/standard/amqp0-9-1.stripped.xml"  # which its own package forgot
 REDIS = "/usr/bin/redis-server"
 START_TIMEOUT_S = 60.0
+CONSOLE_TIMEOUT_S = 10.0
 SETTLE_S = 3.0  # for a bind to be made
 POLL_S = 0.1
 PROMPTS = (b"jcli : ", b"> ")
@@ -102,7 +104,7 @@ class Jasmin:
             "ERL_EPMD_PORT": str(self._ports["epmd"]),
         }
         told = quote(f"http://127.0.0.1:{carrier.http_port}/receipt", safe="")
-        asked = f"username=bench&password={SMPP_PASSWORD}&from={ORIGINATOR}&to={RECIPIENT}&content={TEXT}"
+        asked = f"username=bench&password={PASSWORD.replace(' ', '+')}&from={ORIGINATOR}&to={RECIPIENT}&content={TEXT}"
         asked += f"&dlr=yes&dlr-level=2&dlr-method=GET&dlr-url={told}"
         self.request = f"GET /send?{asked} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
@@ -145,8 +147,8 @@ class Jasmin:
 
     def _configure(self) -> None:
         """Tell its console, line by line, what the gateway is to be."""
-        text = CONFIGURATION.format(smpp_port=self._carrier.smpp_port, password=SMPP_PASSWORD)
-        with socket.create_connection(("127.0.0.1", self._ports["cli"]), START_TIMEOUT_S) as console:
+        text = CONFIGURATION.format(smpp_port=self._carrier.smpp_port, password=PASSWORD)
+        with socket.create_connection(("127.0.0.1", self._ports["cli"]), CONSOLE_TIMEOUT_S) as console:
             read_until(console, PROMPTS)
             for line in text.splitlines():
                 console.sendall(line.encode() + b"\r\n")
@@ -163,10 +165,11 @@ def is_open(port: int) -> bool:
 
 def read_until(console: socket.socket, ends: tuple[bytes, ...]) -> bytes:
     """What the console says until it waits for a line."""
-    said = b""
+    said, more = b"", b""
     while not said.endswith(ends):
-        more = console.recv(4096)
+        with contextlib.suppress(TimeoutError):
+            more = console.recv(4096)
         if not more:
-            raise RuntimeError(f"the console went away after {said[-200:]!r}")
-        said += more
+            raise RuntimeError(f"the console says no more than {said[-200:]!r}")
+        said, more = said + more, b""
     return said

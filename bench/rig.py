@@ -33,8 +33,7 @@ POLL_S = 0.005
 COUNT_POLL_S = 0.05  # rarely: asking takes processor time from what is measured
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 
-PASSWORD = "correct horse"
-SMPP_PASSWORD = "horse"  # SMPP 3.4 allows eight octets
+PASSWORD = "my horse"  # SMPP 3.4 has room for eight octets
 ORIGINATOR = "TELEGRAPH"
 SIMULATED = """\
 [[carrier]]
@@ -124,11 +123,6 @@ class Counts(msgspec.Struct, frozen=True):
 def account(name: str = "bench", *, more: str = "") -> str:
     """An account of the gateway file; `more` are further lines of it."""
     return ACCOUNT.format(name=name, password=PASSWORD, originator=ORIGINATOR) + more
-
-
-def smpp_account() -> str:
-    """An account that binds, and gets its receipts over its binds."""
-    return account(more=f'smpp_password = "{SMPP_PASSWORD}"\n')
 
 
 def simulated_configuration(sink: "Carrier", throughput: float = 0.0) -> str:
@@ -347,7 +341,7 @@ class Rig:
         command: list[str | Path] = [self._folder / "esme", "-b", str(binds), "-w", str(window), "-s", str(seconds)]
         command += ["-n", str(count_max)] if count_max else []
         command += ["-r", str(per_s)] if per_s else []
-        command += ["-t", recipient, "bench", SMPP_PASSWORD, str(port)]
+        command += ["-t", recipient, "bench", PASSWORD, str(port)]
         return msgspec.json.decode(output_of(command), type=SmppLoad)
 
 
