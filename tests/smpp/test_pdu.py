@@ -331,7 +331,22 @@ def test_an_error_tells_what_the_peer_said_of_an_answer() -> None:
     assert (error.command_id, error.sequence, error.command_status) == (RESPONSE | 0x04, 99, Status.OK)
 
 
-@pytest.mark.parametrize("body, octets", [(SubmitSmResponse(), 16), (DeliverSmResponse(), 17), (DataSmResponse(), 17)])
-def test_the_refusal_of_a_delivery_keeps_its_null(body: Body, octets: int) -> None:
-    """A submission is refused without a body, a delivery with its empty message_id, which some peers insist on."""
+# A refusal | its octets
+REFUSALS: list[tuple[Body, int]] = [
+    (BindReceiverResponse(), 16),
+    (BindTransceiverResponse(), 16),
+    (SubmitSmResponse(), 16),
+    (SubmitSmResponse("17"), 19),
+    (SubmitSmResponse(tlvs=((Tag.STATUS_TEXT, b"no\0"),)), 24),
+    (DeliverSmResponse(), 17),
+    (DataSmResponse(), 17),
+    (SubmitMultiResponse(), 18),
+    (QuerySmResponse(), 20),
+    (GenericNack(), 16),
+]
+
+
+@pytest.mark.parametrize("body, octets", REFUSALS)
+def test_a_refusal_has_a_body_unless_the_standard_takes_it(body: Body, octets: int) -> None:
+    """A bind and a submission are refused without an empty body, all else with it, which some peers insist on."""
     assert len(encode_body(body, 1, Status.TEMPORARY_ERROR)) == octets

@@ -632,16 +632,18 @@ def encode(pdu: Pdu) -> bytes:
     return encode_body(pdu.body, pdu.sequence, pdu.status)
 
 
-ALWAYS_WHOLE: Final = frozenset({DeliverSmResponse, DataSmResponse})
+# Responses whose body is not returned with an error (4.1.2, 4.1.4, 4.4.2; the transceiver's is taken for one of them). Of
+# the others nothing says so, and some message centres hang up where the NULL of a deliver_sm_resp is missing.
+BARE_IF_REFUSED: Final = frozenset(
+    {BindReceiverResponse, BindTransmitterResponse, BindTransceiverResponse, SubmitSmResponse}
+)
 
 
 def encode_body(body: Body, sequence: int, status: int = 0) -> bytes:
     """The same without the record around it."""
     plan = PLANS[body.command_id]
     try:
-        # Of a response that reports an error the body is not returned (4.1.2, 4.4.2), unless there is something in it.
-        # Of a delivery's response nothing says so (4.6.2, 4.7.2), and some message centres hang up without the NULL.
-        is_bare = status and body.command_id & RESPONSE and body == plan.empty and type(body) not in ALWAYS_WHOLE
+        is_bare = status and type(body) in BARE_IF_REFUSED and body == plan.empty
         octets = b"" if is_bare else plan.write(body)
         if len(octets) > PDU_OCTETS_MAX - HEADER_OCTETS:
             raise BadField("body", f"{len(octets)} octets")
