@@ -632,8 +632,8 @@ def encode(pdu: Pdu) -> bytes:
     return encode_body(pdu.body, pdu.sequence, pdu.status)
 
 
-# Responses whose body is not returned with an error (4.1.2, 4.1.4, 4.4.2; the transceiver's is taken for one of them). Of
-# the others nothing says so, and some message centres hang up where the NULL of a deliver_sm_resp is missing.
+# Responses whose body is not returned with an error (4.1.2, 4.1.4, 4.4.2; the transceiver's is taken for one of them).
+# Of the others nothing says so, and some message centres hang up where the NULL of a deliver_sm_resp is missing.
 BARE_IF_REFUSED: Final = frozenset(
     {BindReceiverResponse, BindTransmitterResponse, BindTransceiverResponse, SubmitSmResponse}
 )
