@@ -18,7 +18,18 @@ from chappe.app import DIALECTS
 from chappe.carriers.removed import RemovedCarrier
 from chappe.carriers.simulated import SimulatedCarrier
 from chappe.carriers.unlinked import Unlinked
-from chappe.core.centre import Accepted, Call, MessageCentre, Outcome, Refusal, Refused, Ticket, Uncertain, Verdict
+from chappe.core.centre import (
+    Accepted,
+    Call,
+    Links,
+    MessageCentre,
+    Outcome,
+    Refusal,
+    Refused,
+    Ticket,
+    Uncertain,
+    Verdict,
+)
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier, Receipt, Report, State, Submission
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply
@@ -35,6 +46,7 @@ from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import ReceiptDesk
 from chappe.gateway.secrets import Sealer
 from chappe.gateway.submission import Intake
+from chappe.sms.segments import count
 from chappe.store import schema
 from chappe.store.database import Database
 from chappe.store.engine import Store
@@ -142,6 +154,49 @@ class ScriptedCarrier(Unlinked):
         raise NotImplementedError
 
 
+class BoundCarrier(ScriptedCarrier):
+    """The same by way of binds, each with a window, that come and go as the test says. A submission takes of the window
+    what its text has segments for."""
+
+    def __init__(self, name: str, window: int = 100, binds: int = 1) -> None:
+        super().__init__(name)
+        self.window, self.binds, self.binds_wanted = window, binds, binds
+        self._changed: Callable[[], None] = lambda: None
+        self.window_used = 0
+
+    def start(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+
+    @property
+    def links(self) -> Links:  # type: ignore[override]
+        room = max(0, self.binds * self.window - self.window_used)
+        return Links(
+            is_up=self.binds > 0,
+            room=room,
+            binds=self.binds,
+            binds_wanted=self.binds_wanted,
+            window_used=self.window_used,
+        )
+
+    def bind(self, binds: int) -> None:
+        """So many binds stand from now on; the submissions under way on those that are lost have no answer."""
+        is_lost, self.binds = binds < self.binds, binds
+        self._changed()
+        if is_lost:
+            self.answer(Uncertain("bind lost"), count=len(self.waiting))
+
+    async def submit(self, submission: Submission) -> Verdict:
+        taken = count(submission.text, submission.counting) or 1
+        self.window_used += taken
+        try:
+            return await super().submit(submission)
+        finally:
+            self.window_used -= taken
+
+
+Scripts = Iterable[str | ScriptedCarrier]  # names, or carriers ready made
+
+
 def is_yes(verdict: Verdict) -> bool:
     return isinstance(verdict, Accepted) and not verdict.tickets
 
@@ -175,7 +230,7 @@ class Middle:
     """The gateway between its doors, on a database in a folder."""
 
     def __init__(
-        self, folder: Path, time: Time, world: str = WORLD, scripts: Iterable[str] = (), *, database_url: str = ""
+        self, folder: Path, time: Time, world: str = WORLD, scripts: Scripts = (), *, database_url: str = ""
     ) -> None:
         self.time = time
         self.database = Database(database_url or f"sqlite:///{folder}/chappe.db")
@@ -199,7 +254,8 @@ class Middle:
         )
         self.store.set_plan(self.callbacks.plan)
         self.receipts = ReceiptDesk(store=self.store, clock=time, feed=self.feed, announce=self.callbacks.announce)
-        self.scripts = {name: ScriptedCarrier(name) for name in scripts}
+        made = [one if isinstance(one, ScriptedCarrier) else ScriptedCarrier(one) for one in scripts]
+        self.scripts = {one.name: one for one in made}
         self.blacklist = Blacklist(self.store)
         self.fleet = Fleet(self._make_dispatcher)
         self.intake = Intake(
@@ -357,7 +413,7 @@ def play(
     folder: Path,
     script: Callable[[Middle], Coroutine[Any, Any, None]],
     world: str = WORLD,
-    scripts: Iterable[str] = (),
+    scripts: Scripts = (),
     *,
     database_url: str = "",
 ) -> None:

@@ -11,12 +11,13 @@ from chappe.core.centre import Accepted, Refusal, Refused, Uncertain
 from chappe.core.model import Message, Priority, Report, State, Submission
 from chappe.dialects.base import DETAIL_MAX
 from chappe.dialects.proovl import PROOVL
+from chappe.gateway.dispatch import LINKS_PATIENCE_S
 from chappe.gateway.feed import Step
 from chappe.store import schema
 from chappe.store.database import StoreUnavailable
 from chappe.store.messages import Acceptance
 from chappe.store.sending import Claim
-from gateway.middle import YES, Middle, ScriptedCarrier, play
+from gateway.middle import YES, BoundCarrier, Middle, ScriptedCarrier, play
 
 PRICE = 10_000
 NUMBER = "447700900123"
@@ -294,6 +295,150 @@ def test_a_link_that_is_down_passes_its_messages_on(tmp_path: Path) -> None:
         assert middle.money() == (62 * PRICE, 0)
 
     play(tmp_path, script, world(carriers=BOTH), SCRIPTS)
+
+
+# Ways by binds
+
+LONG = "x" * 160 * 3  # four segments
+
+
+def bound(window: int = 100, binds: int = 1) -> tuple[BoundCarrier, str]:
+    return BoundCarrier("first", window, binds), "second"
+
+
+def bound_of(middle: Middle) -> BoundCarrier:
+    first = first_of(middle)
+    assert isinstance(first, BoundCarrier)
+    return first
+
+
+def test_nothing_leaves_while_no_bind_stands_and_all_at_once_when_one_does(tmp_path: Path) -> None:
+    """Messages wait for a bind, which is not asked for before it stands; a bind wakes the dispatcher without a wait."""
+
+    async def script(middle: Middle) -> None:
+        first = bound_of(middle)
+        first.always = YES
+        first.bind(0)
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(30)))
+        await middle.pass_time(100, step_s=0.5)
+        assert (len(first.asked), set(middle.states())) == (0, {"queued"})
+        first.bind(1)
+        await middle.settle()
+        assert set(middle.states()) == {"sent"}
+
+    play(tmp_path, script, world(), bound())
+
+
+def test_what_another_carrier_could_take_does_not_wait_for_binds(tmp_path: Path) -> None:
+    """Once all binds are gone for a moment, messages with a backup take it; before that they wait, and so do others."""
+
+    async def script(middle: Middle) -> None:
+        first, second = bound_of(middle), middle.scripts["second"]
+        second.always = YES
+        first.bind(0)
+        await middle.submit(NUMBER)
+        middle.configure(world(carriers='"first"'))
+        await middle.open()
+        await middle.submit("447700900124")
+        await middle.pass_time(LINKS_PATIENCE_S - 0.5)
+        assert middle.states() == ["queued", "queued"]
+        await middle.pass_time(2)
+        assert middle.states() == ["sent", "queued"]
+        assert references(first) == []
+
+    play(tmp_path, script, world(carriers=BOTH), bound())
+
+
+def test_while_binds_are_gone_nothing_is_looked_for_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A carrier without binds asks the store once a second, and mostly only for what came due lately."""
+
+    async def script(middle: Middle) -> None:
+        bound_of(middle).bind(0)
+        await middle.pass_time(5)
+        claims = counted_claims(middle, monkeypatch)
+        await middle.pass_time(120, step_s=0.1)
+        ours = [claim for claim in claims if claim.carrier_id == middle.carrier("first").id]
+        assert 60 <= len(ours) <= 130
+        assert all(claim.is_detour for claim in ours)
+        assert len([claim for claim in ours if not claim.since_ms]) in (2, 3)
+
+    play(tmp_path, script, world(throughput=500), bound())
+
+
+def test_all_binds_windows_are_used_and_none_is_exceeded(tmp_path: Path) -> None:
+    """The windows of all binds that stand count, in segments, and not the single window of the configuration."""
+
+    async def script(middle: Middle) -> None:
+        first = bound_of(middle)
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(40)))
+        assert (len(first.waiting), first.window_used) == (20, 20)
+        first.answer(count=4)
+        await middle.settle()
+        assert first.window_used == 20
+        for _ in range(36):
+            first.answer()
+            await middle.settle()
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(20)), text=LONG)
+        assert len(first.waiting) <= 20 <= first.window_used
+        assert middle.dispatcher("first").room() == 0
+        before = first.window_used
+        first.answer()
+        await middle.settle()
+        assert first.window_used == before - 4  # what long messages took too much is made up for first
+
+    play(tmp_path, script, world(window=10), bound(window=10, binds=2))
+
+
+def test_throughput_counts_segments_and_starves_no_long_message(tmp_path: Path) -> None:
+    """Ten a second are ten segments a second by binds; short messages that keep coming do not keep long ones back."""
+
+    async def script(middle: Middle) -> None:
+        first = bound_of(middle)
+        first.always = YES
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(200)), priority=Priority.BULK)
+        await middle.submit(*(str(447_700_910_000 + index) for index in range(10)), text=LONG)
+        await middle.pass_time(10, step_s=0.01)
+        segments = [4 if submission.text == LONG else 1 for submission in first.asked]
+        assert segments.count(4) == 10
+        assert 90 <= sum(segments) <= 105
+
+    play(tmp_path, script, world(throughput=10), bound())
+
+
+def test_a_lost_bind_that_is_back_costs_no_pause(tmp_path: Path) -> None:
+    """However many messages come into doubt when a bind is lost, the next ones leave as soon as it stands again."""
+
+    async def script(middle: Middle) -> None:
+        first = bound_of(middle)
+        await middle.submit(*(str(447_700_900_000 + index) for index in range(30)))
+        assert len(first.waiting) == 30
+        first.bind(0)
+        await middle.settle()
+        first.always = YES
+        first.bind(1)
+        await middle.submit(NUMBER)
+        assert middle.states() == ["sending"] * 30 + ["sent"]
+
+    play(tmp_path, script, world(), bound())
+
+
+def test_binds_that_are_back_end_the_pause_but_not_what_the_carrier_asked_for(tmp_path: Path) -> None:
+    """A bind that comes up ends the back-off of an unreachable carrier; a carrier that throttles keeps its pause."""
+
+    async def script(middle: Middle) -> None:
+        first, link = bound_of(middle), middle.dispatcher("first").link
+        for refusal, is_paused in ((GONE, False), (SLOW, True)):
+            for _ in range(8):
+                link.hear(refusal, middle.time.now_s)
+                middle.time.now_s += link.wait_s(middle.time.now_s) * 0.999 + 0.01
+            link.hear(refusal, middle.time.now_s)
+            assert link.wait_s(middle.time.now_s) > 1
+            first.bind(1)
+            assert bool(link.wait_s(middle.time.now_s)) == is_paused
+
+    play(tmp_path, script, world(), bound())
 
 
 # Doubt
