@@ -18,7 +18,7 @@ Receipts and messages are answered once they are kept, and else with a temporary
 """
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -28,11 +28,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chappe.carriers.binds import BIND_KINDS, Binds, Connect
+from chappe.carriers.receipt_ids import ReceiptIds
 from chappe.clock import Clock
 from chappe.core.centre import REMEDIES, Accepted, Balance, Cancelled, Links, Refusal, Refused, Uncertain, Verdict
 from chappe.core.lifecycle import FINAL
 from chappe.core.model import Carrier, Inbound, Receipt, Report, State, Submission
-from chappe.dialects.smpp.ids import canonical, readings, rule_of
+from chappe.dialects.smpp.ids import canonical
 from chappe.dialects.smpp.south import (
     Unreadable,
     brought_by,
@@ -43,7 +44,7 @@ from chappe.dialects.smpp.south import (
     submissions_of,
     verdict_of,
 )
-from chappe.dialects.smpp.words import OPTIONS, Ids, LinkWords, OptionError, read_number, words_of_options
+from chappe.dialects.smpp.words import OPTIONS, LinkWords, OptionError, read_number, words_of_options
 from chappe.smpp.connection import Connection, NotSent, Timers
 from chappe.smpp.pdu import (
     Bind,
@@ -65,8 +66,6 @@ log = structlog.get_logger()
 ROUNDS_MAX = 4  # in which the segments behind the first are asked for
 ROUND_FIRST_S = 0.5  # before the second round, doubling
 REMEMBERED_MAX = 10_000  # doubtful messages that were taken in part
-AGREEING_MIN = 3  # receipts that show the same rule, and none another, before it is believed
-UNMATCHED_MAX = 1_000
 DELIVERIES_MAX = 5_000  # receipts and messages that wait to be kept
 
 
@@ -130,8 +129,7 @@ class SmppCarrier:
         self._random_bits = random_bits
         self._concatenation = random_bits(16)  # the last reference that told a long message from others
         self._deliveries_count = 0
-        self._rules_seen: Counter[Ids] = Counter()
-        self._unmatched: deque[Receipt] = deque(maxlen=UNMATCHED_MAX)  # that another rule may bring home
+        self._ids = ReceiptIds(self._words.receipt_ids)
         self._taken: OrderedDict[str, Taken] = OrderedDict()  # by our reference
         self._binds = Binds(
             name=carrier.name,
@@ -212,7 +210,14 @@ class SmppCarrier:
         return verdict
 
     def _verdict_of(self, answer: "Answer", submission: Submission) -> Verdict:
-        return verdict_of(answer, self._words, submission.recipients[0]) if isinstance(answer, Pdu) else answer
+        if not isinstance(answer, Pdu):
+            return answer
+        verdict = verdict_of(answer, self._words, submission.recipients[0])
+        if isinstance(verdict, Accepted) and self._ids.is_learning:
+            early = self._ids.answer(verdict.tickets[0].reference, submission.recipients[0])
+            if early is not None:
+                self._emit(early)
+        return verdict
 
     def _start_asking(self, body: Body) -> "asyncio.Future[Pdu] | Refused":
         connection = self._binds.freest()
@@ -280,39 +285,34 @@ class SmppCarrier:
         if isinstance(brought, Inbound):
             self._emit_inbound(brought).add_done_callback(partial(self._answer_kept, connection, request))
             return
-        keeping = self._emit(brought)
+        receipt = self._ids.read(brought) if self._ids.is_learning else brought
+        keeping = self._emit(receipt)
         keeping.add_done_callback(partial(self._answer_kept, connection, request))
-        if self._words.receipt_ids is Ids.LEARN:
-            keeping.add_done_callback(partial(self._learn, brought))
+        if self._ids.is_learning:
+            keeping.add_done_callback(partial(self._learn, brought, receipt))
 
     def _answer_kept(self, connection: Connection, request: Pdu, keeping: "asyncio.Future[Any]") -> None:
         self._deliveries_count -= 1
         is_kept = not keeping.cancelled() and keeping.exception() is None
         self._answer(connection, request, Status.OK if is_kept else Status.TEMPORARY_ERROR)
 
-    def _learn(self, receipt: Receipt, keeping: "asyncio.Future[Any]") -> None:
-        """Learn from a receipt that found its message in which digits the carrier writes its ids. Those that found none
-        before that are read again."""
-        if keeping.cancelled() or keeping.exception() is not None or self._words.receipt_ids is not Ids.LEARN:
+    def _learn(self, written: Receipt, receipt: Receipt, keeping: "asyncio.Future[Any]") -> None:
+        """Learn from a receipt that found its message; those that found none are read again once that is known."""
+        if keeping.cancelled() or keeping.exception() is not None or not self._ids.is_learning:
             return
         told: Told = keeping.result()
         if told.is_parked:
-            self._unmatched.append(receipt)
-            return
-        matched = receipt.reference if told.spelling < 0 else receipt.spellings[told.spelling]
-        rule = rule_of(receipt.reference, matched)
-        if rule is None:
-            return
-        self._rules_seen[rule] += 1
-        if len(self._rules_seen) > 1 or self._rules_seen[rule] < AGREEING_MIN:
-            return
-        log.info("receipt_ids_learned", carrier=self._name, rule=rule.value)
-        self._words = replace(self._words, receipt_ids=rule)
-        while self._unmatched:
-            unmatched = self._unmatched.popleft()
-            reference, spellings = readings(unmatched.reference, "", rule)
-            if reference != unmatched.reference:
-                self._emit(replace(unmatched, reference=reference, spellings=spellings))
+            if receipt is written:  # else the answer is known, and just being kept
+                self._ids.park(receipt)
+                return
+            matched = receipt.reference
+        else:
+            matched = receipt.reference if told.spelling < 0 else receipt.spellings[told.spelling]
+        for early in self._ids.learn(written.reference, matched):
+            self._emit(early)
+        if not self._ids.is_learning:
+            log.info("receipt_ids_learned", carrier=self._name, rule=self._ids.rule.value)
+            self._words = replace(self._words, receipt_ids=self._ids.rule)
 
     def _answer(self, connection: Connection, request: Pdu, status: Status) -> None:
         connection.answer(request, DELIVERED if isinstance(request.body, DeliverSm) else DATA_TAKEN, status)
