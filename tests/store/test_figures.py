@@ -65,7 +65,7 @@ def fill(database: Database) -> None:
         configuration.open_balance(transaction, 1, opening_micros=OPENING_MICROS, limit_micros=0, now_ms=NOW_MS)
         late = [msgspec.structs.replace(waiting(message_id), is_charged_late=True) for message_id in LATE]
         accepted = [Acceptance(1, (each,), NOW_MS) for each in (*map(waiting, FATES), *late)]
-        Messages(database, ledger, Callbacks(database, Node())).accept_many(transaction, accepted, False)
+        Messages(database, ledger, Callbacks(database, Node()), Node()).accept_many(transaction, accepted, False)
         settled = [entry(kind, message_id, 1, PRICE_MICROS) for message_id, (_, kind) in FATES.items() if kind]
         ledger.write(transaction, settled, NOW_MS)
     states = {**{key: state for key, (state, _) in FATES.items()}, **LATE}

@@ -17,7 +17,7 @@ from chappe.core.model import Account, Inbound, Message, Submission, UncertainPo
 from chappe.core.numbers import RentNumber
 from chappe.dialects.base import Dialect, HttpResponse
 from chappe.gateway import callbacks as callback_desk
-from chappe.gateway import dispatch
+from chappe.gateway import dispatch, earlier
 from chappe.gateway import inbound as inbound_desk
 from chappe.gateway.blocks import Blacklist, BlockDesk
 from chappe.gateway.dispatch import Dispatcher
@@ -244,7 +244,7 @@ def forget_who_rented(patch: Patch) -> None:
 
 def wait_for_callbacks_of_others(patch: Patch) -> None:
     """A callback waits for an earlier one that another node has made meanwhile."""
-    patch.setattr(callback_desk, "is_overdue", lambda *_: False)
+    patch.setattr(earlier, "is_overdue", lambda *_: False)
 
 
 # Schedules
