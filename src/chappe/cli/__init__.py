@@ -62,6 +62,10 @@ database = click.option(
     f"into {DATABASE_VARIABLE}.",
 )
 http = click.option("--http", metavar="HOST:PORT", help="Where to listen [127.0.0.1:8080]; port 0 takes a free one.")
+smpp = click.option("--smpp", metavar="HOST:PORT", help="Where ESMEs bind [nowhere]; port 0 takes a free one.")
+demo_smpp = click.option(
+    "--smpp", metavar="HOST:PORT", help="Where ESMEs bind [127.0.0.1:2775, or a free port where that is taken]."
+)
 config = click.option(
     "--config",
     "config",
@@ -86,8 +90,8 @@ account = options(
 
 
 @program.command()
-@options(data, http)
-def demo(data: str | None, http: str | None) -> None:
+@options(data, http, demo_smpp)
+def demo(data: str | None, http: str | None, smpp: str | None) -> None:
     """Run a gateway to try, with nothing to set up.
 
     Prints an account, lines to paste, and then every message's trip. Without --data it forgets everything at its end.
@@ -97,20 +101,21 @@ def demo(data: str | None, http: str | None) -> None:
     from chappe.cli.demo import Demo
 
     with tempfile.TemporaryDirectory(prefix="chappe-demo-") as temporary:
-        settings = settings_of(None, {"data": data or temporary, "http": http, "database": ""}, is_quiet=True)
+        given = {"data": data or temporary, "http": http, "smpp": smpp, "database": ""}
+        settings = settings_of(None, given, is_quiet=True)
         run_gateway(Demo(settings, is_kept=bool(data)).run())
 
 
 @program.command()
-@options(config, data, database, http)
-def serve(config: Path | None, data: str | None, database: str | None, http: str | None) -> None:
+@options(config, data, database, http, smpp)
+def serve(config: Path | None, data: str | None, database: str | None, http: str | None, smpp: str | None) -> None:
     """Run the gateway.
 
     Until SIGTERM or Ctrl-C: then what is in flight is finished. A second one ends it at once.
     """
     from chappe.networks import Networks
 
-    settings = settings_of(config, {**store_options(data, database), "http": http})
+    settings = settings_of(config, {**store_options(data, database), "http": http, "smpp": smpp})
     refuse_wrong_url(settings)
     try:
         Networks.parse(settings.allowed_networks)
@@ -129,6 +134,9 @@ async def serve_app(settings: "Settings") -> None:
         host, _ = settings.http_address
         secure = ", and https on the same port" if settings.tls_certificate else ""
         click.echo(f"chappe {chappe.__version__} accepts requests at {origin(host, app.http_port)}{secure}")
+        if settings.smpp_address is not None:
+            sealed = ", and TLS on the same port" if settings.tls_certificate else ""
+            click.echo(f"and binds at {place(settings.smpp_address[0], app.smpp_port)}{sealed}")
 
     await serve_until_told(app, announce)
 
@@ -153,7 +161,11 @@ def run_gateway(gateway: Any) -> None:
 
 
 def origin(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{place(host, port)}"
+
+
+def place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @program.command()

@@ -20,6 +20,7 @@ from chappe.gateway.secrets import Sealer, SealError
 from chappe.listeners.http import CARRIER_PATH
 from chappe.outbound import DEFAULT_LIMITS, LINK_PORTS, Unsent, destination_of, link_destination_of
 from chappe.settings import Settings
+from chappe.smpp.texts import CHARSETS
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreError
 from chappe.store.migrate import migrate
@@ -49,8 +50,9 @@ def objection_to(url: str) -> str:
 
 KNOWN = Known(
     kinds=frozenset(IS_ASKED),
-    dialects=DIALECT_NAMES,
-    inbound_dialects=frozenset(dialect.name for dialect in DIALECTS if dialect.north.inbound is not None),
+    dialects=DIALECT_NAMES | {SMPP.name},
+    inbound_dialects=frozenset(dialect.name for dialect in DIALECTS if dialect.north.inbound is not None) | {SMPP.name},
+    smpp_charsets=frozenset(CHARSETS),
     unasked_kinds=frozenset(kind for kind, is_asked in IS_ASKED.items() if not is_asked),
     objection=objection_to,
     option_objections={SMPP.name: option_objection},

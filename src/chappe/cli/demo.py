@@ -19,7 +19,7 @@ from rich.table import Table
 
 from chappe.app import DEMO_RECEIPT_PATH, DIALECTS, App, StartError
 from chappe.carriers.simulated import FATES, Fate
-from chappe.cli import origin
+from chappe.cli import origin, place
 from chappe.cli.applying import applied
 from chappe.cli.serving import serve_until_told
 from chappe.cli.tables import plain_table, print_table
@@ -50,6 +50,7 @@ numbers = ["{number}"]
 receipt_url = "{receipt_url}"
 inbound_url = "{receipt_url}"
 """
+SMPP_DEFAULT = ("127.0.0.1", 2775)
 NUMBER = "447700900100"  # the account's own: phones can answer to it
 EXAMPLE_NUMBER = "447700900123"
 UNASSIGNED = "9990000"  # no country has 999: what ends up at a real carrier by mistake reaches nobody
@@ -62,7 +63,7 @@ class Demo:
     """`is_kept`: the data folder outlives the demo."""
 
     def __init__(self, settings: Settings, *, is_kept: bool) -> None:
-        self._settings = settings_with_port(settings)
+        self._settings = with_smpp(settings_with_port(settings))
         self._is_kept = is_kept
 
     async def run(self) -> None:
@@ -92,6 +93,10 @@ class Demo:
         )
         for dialect in DIALECTS:
             show("", title(dialect.name), curl(example(dialect, origin, EXAMPLE_NUMBER)))
+        host, port = self._settings.smpp_address or ("", 0)
+        host = EVERYWHERE.get(host, host)
+        show("", title("smpp"), f"bind to {place(host, port)} as {NAME}, password {PASSWORD}; TLS on the same port")
+        show(smpplib_line(host, port))
         first, failing = DIALECTS[0], next(iter(FATES))
         answered = next(ending for ending, fate in FATES.items() if fate.is_answered_by_phone)
         show("", title("one that fails"), curl(example(first, origin, UNASSIGNED + failing)))
@@ -115,7 +120,30 @@ def settings_with_port(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, http=f"{settings.http.rpartition(':')[0]}:{port}")
 
 
+def with_smpp(settings: Settings) -> Settings:
+    """Where binds come in: what was asked for, else the port of SMPP, else a free one."""
+    host, port = settings.smpp_address or SMPP_DEFAULT
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    candidates = (port,) if settings.smpp and port else (port, 0) if port else (0,)
+    for candidate in candidates:
+        with suppress(OSError), socket.create_server((host, candidate), family=family) as free:
+            return msgspec.structs.replace(settings, smpp=place(host, free.getsockname()[1]))
+    raise StartError(f"cannot listen on {place(host, port)}: choose another with --smpp HOST:PORT")
+
+
 # Lines to paste
+
+
+def smpplib_line(host: str, port: int) -> str:
+    """A shell line that binds and sends a message, with a Python package that many know."""
+    script = (
+        f'import smpplib.client as smpp; c = smpp.Client("{host}", {port}); c.connect(); '
+        f'c.bind_transceiver(system_id="{NAME}", password="{PASSWORD}"); '
+        f'c.send_message(source_addr_ton=5, source_addr="Demo", dest_addr_ton=1, '
+        f'destination_addr="{EXAMPLE_NUMBER}", short_message=b"{TEXT}", registered_delivery=1); '
+        f"c.read_once(); c.unbind(); c.disconnect()"
+    )
+    return f"pip install smpplib && {shlex.join(['python3', '-c', script])}"
 
 
 def phone_line(data: str) -> str:

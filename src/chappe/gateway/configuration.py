@@ -9,14 +9,14 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from chappe.core.ledger import format_micros
-from chappe.core.model import Secret, Service
+from chappe.core.model import Secret, Service, SmppAccess
 from chappe.gateway.directory import AccountSettings, CarrierSettings, account_settings
 from chappe.gateway.gateway_file import (
     PROBLEMS_SHOWN_MAX,
@@ -60,7 +60,13 @@ class Change(Struct, frozen=True, kw_only=True):
         return self.what, self.name, self.action.value, ", ".join(self.difference)
 
 
-Stored = AccountRow | CarrierRow
+class SmppHash(NamedTuple):
+    """What is stored of an account's password for binds; empty where it has none."""
+
+    value: str
+
+
+Stored = AccountRow | CarrierRow | SmppHash
 IsSame = Callable[[Stored, Secret], bool]
 
 
@@ -164,12 +170,15 @@ def account_difference(
             elif wish.balance_micros:
                 yield f"balance: {format_micros(wish.balance_micros)}"
         before = account_settings(row) if row else AccountSettings()
-        yield from settings_difference(before, wish.settings)
+        smpp_hash = before.smpp_password_hash
+        yield from settings_difference(before, msgspec.structs.replace(wish.settings, smpp_password_hash=smpp_hash))
         limit_micros = row.limit_micros if row else 0
         if limit_micros != wish.limit_micros:
             yield f"limit: {format_micros(-limit_micros)} -> {format_micros(-wish.limit_micros)}"
         if row is not None and not is_same(row, wish.password):
             yield "password: changed"
+        if (smpp_hash or wish.smpp_password) and not is_same(SmppHash(smpp_hash), wish.smpp_password):
+            yield "smpp_password: changed"
         for key in ("receipt_url", "inbound_url"):
             url = getattr(wish.settings, key)
             if row is not None and (row.id, url) in stored.disabled_urls:
@@ -207,8 +216,17 @@ def settings_difference(
 ) -> Iterator[str]:
     for name, value in msgspec.structs.asdict(after).items():
         old = getattr(before, name)
-        if old != value:
+        if isinstance(value, SmppAccess):
+            yield from access_difference(old, value)
+        elif old != value:
             yield f"{name}: changed" if name in HIDDEN else f"{name}: {shown(old)} -> {shown(value)}"
+
+
+def access_difference(before: SmppAccess, after: SmppAccess) -> Iterator[str]:
+    for name, value in msgspec.structs.asdict(after).items():
+        old = getattr(before, name)
+        if old != value:
+            yield f"smpp {name}: {shown(old)} -> {shown(value)}"
 
 
 HIDDEN = frozenset({"callback_key", "options", "api_key_digest"})
@@ -298,6 +316,8 @@ def apply(
 
     @cache  # comparing a password takes 30 ms
     def is_same(row: Stored, password: Secret) -> bool:
+        if isinstance(row, SmppHash):
+            return bool(row.value) == bool(password) and (not row.value or verify(row.value, password.value))
         if isinstance(row, CarrierRow):
             return sealer.keeps(row.password_sealed, password.value)
         return sealer.keeps(row.token_sealed, password.value) and verify(row.password_hash, password.value)
@@ -355,10 +375,15 @@ class Writing:
         self._accounts = {row.name: row for row in stored.accounts}
         self._carriers = {row.name: row for row in stored.carriers}
         self._hashes: dict[str, str] = {}
+        self._smpp_hashes: dict[str, str] = {}
         for wish in wanted.accounts:
             row = self._accounts.get(wish.name)
             is_kept = row is not None and is_same(row, wish.password)
             self._hashes[wish.name] = row.password_hash if row and is_kept else hash_password(wish.password.value)
+            smpp_hash = account_settings(row).smpp_password_hash if row else ""
+            if not is_same(SmppHash(smpp_hash), wish.smpp_password):
+                smpp_hash = hash_password(wish.smpp_password.value) if wish.smpp_password else ""
+            self._smpp_hashes[wish.name] = smpp_hash
 
     def write(self, transaction: Transaction, changes: Iterable[Change]) -> None:
         actions = {(one.what, one.name): one.action for one in changes}
@@ -397,7 +422,9 @@ class Writing:
             name=wish.name,
             password_hash=self._hashes[wish.name],
             token_sealed=self._sealer.seal(wish.password.value),
-            settings=msgspec.json.encode(wish.settings).decode(),
+            settings=msgspec.json.encode(
+                msgspec.structs.replace(wish.settings, smpp_password_hash=self._smpp_hashes[wish.name])
+            ).decode(),
         )
         self._configuration.open_balance(
             transaction,

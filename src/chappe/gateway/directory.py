@@ -60,6 +60,7 @@ INHERITED = (
     "is_virtual",
     "is_flexible",
     "priority",
+    "smpp",
     "stop_words",
     "start_words",
     "recipients_max",

@@ -9,6 +9,7 @@ import difflib
 import re
 import zoneinfo
 from collections.abc import Callable, Iterable
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from chappe.sms.numbers import OriginatorKind, parse_msisdn, parse_originator
 
 NAME_MAX = 64
 SECRET_MAX = 256
+SMPP_PASSWORD_MAX = 8  # octets (SMPP 3.4 5.2.2)
 API_KEY_MIN = 16  # characters: it is kept as a plain digest, so nobody may be able to guess it
 URL_MAX = 2_000
 HOST_MAX = 253
@@ -76,6 +78,33 @@ def read_api_key(value: object) -> str:
     if not (isinstance(value, str) and API_KEY_MIN <= len(value) <= SECRET_MAX):
         raise ValueError(f"must be a text of {API_KEY_MIN} to {SECRET_MAX} characters in quotes")
     return key_digest(value)
+
+
+def read_smpp_password(value: object) -> Secret:
+    if not (isinstance(value, str) and 0 < len(value.encode()) <= SMPP_PASSWORD_MAX and value.isprintable()):
+        raise ValueError(f"must be a text of 1 to {SMPP_PASSWORD_MAX} characters in quotes: SMPP has room for no more")
+    return Secret(value)
+
+
+def read_network(value: object) -> str:
+    written = read_text(value)
+    try:
+        return str(ip_network(written, strict=False))
+    except ValueError:
+        raise ValueError(f'must name networks such as "192.0.2.0/24" or "192.0.2.7", not {written!r}') from None
+
+
+def read_place(value: object) -> str:
+    """HOST:PORT; an IPv6 host stands in brackets."""
+    written = read_text(value)
+    try:
+        parts = urlsplit(f"//{written}")
+        is_place = bool(parts.hostname) and (parts.port or 0) > 0 and parts.netloc == written and "@" not in written
+    except ValueError:
+        is_place = False
+    if not is_place or not written.isprintable() or " " in written:
+        raise ValueError('must be HOST:PORT, such as "smpp.example:2775"')
+    return written
 
 
 def read_yes(value: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from chappe.core.model import Secret, Service, UncertainPolicy
+from chappe.core.model import Priority, Secret, Service, SmppAccess, UncertainPolicy
 from chappe.gateway.directory import AccountSettings, CarrierSettings
 from chappe.gateway.file_values import (
     NAME_MAX,
@@ -27,13 +27,16 @@ from chappe.gateway.file_values import (
     read_land,
     read_message_types,
     read_name,
+    read_network,
     read_number,
     read_options,
     read_phone,
+    read_place,
     read_positive_money,
     read_prefix,
     read_secret,
     read_sender,
+    read_smpp_password,
     read_text,
     read_timezone,
     read_word,
@@ -50,6 +53,8 @@ PROBLEMS_SHOWN_MAX = 20
 RECIPIENTS_MAX = 100_000
 WINDOW_MAX = 1_000
 THROUGHPUT_MAX = 10_000
+SMPP_BINDS_MAX = 1_000
+SMPP_WINDOW_MAX = 10_000
 TIMEOUT_MIN_S, TIMEOUT_MAX_S = 1, 300
 BINDS_MAX = 16
 SMPP_PORT, SMPP_TLS_PORT = 2775, 3550
@@ -66,6 +71,7 @@ class Known(Struct, frozen=True, kw_only=True):
     dialects: frozenset[str]  # in which customers are called back
     inbound_dialects: frozenset[str] = frozenset()  # those that have words for messages that come in; empty = all
     unasked_kinds: frozenset[str] = frozenset()  # of carriers that find no message by our reference
+    smpp_charsets: frozenset[str] = frozenset()  # that data_coding 0 may mean
     objection: Callable[[str], str] = lambda _url: ""  # why nobody can be reached there; empty where somebody might
     # By kind of carrier, what is wrong with its options (words that finish "options: ..."); empty where nothing is.
     option_objections: Mapping[str, Callable[[Mapping[str, str]], str]] = {}
@@ -76,6 +82,7 @@ class AccountWish(Struct, frozen=True, kw_only=True):
 
     name: str
     password: Secret
+    smpp_password: Secret = Secret("")  # empty = the password
     balance_micros: int = 0  # credited once, when the account is made
     limit_micros: int = 0  # how far its money may go down; negative = credit
     settings: AccountSettings
@@ -172,6 +179,23 @@ def account_keys(known: Known) -> dict[str, Key]:
         "stop_words": Key(list_of(read_word)),
         "start_words": Key(list_of(read_word)),
         "recipients_max": Key(number_in(1, RECIPIENTS_MAX, int)),
+        "priority": Key(one_of(Priority)),
+        "smpp_password": Key(read_smpp_password),
+        **smpp_access_keys(known),
+    }
+
+
+def smpp_access_keys(known: Known) -> dict[str, Key]:
+    """How an account may use the SMPP door; the fields are those of `core.model.SmppAccess`."""
+    return {
+        "smpp_networks": Key(list_of(read_network), field="networks"),
+        "smpp_binds": Key(number_in(1, SMPP_BINDS_MAX, int), field="binds_max"),
+        "smpp_window": Key(number_in(1, SMPP_WINDOW_MAX, int), field="window"),
+        "smpp_throughput": Key(number_in(0, THROUGHPUT_MAX, float), field="throughput"),
+        "smpp_outbind": Key(read_place, field="outbind"),
+        "smpp_charset": Key(one_of(known.smpp_charsets), field="charset"),
+        "smpp_ids": Key(one_of(["decimal", "hex"]), field="hex_ids"),
+        "smpp_receiver": Key(read_yes, field="is_receiver"),
     }
 
 
@@ -273,12 +297,18 @@ class Reading:
         values = self._values(place, table, account_keys(self._known))
         if values is None:
             return None
+        access = {field: values.pop(field) for field in SmppAccess.__struct_fields__ if field in values}
+        if "hex_ids" in access:
+            access["hex_ids"] = access["hex_ids"] == "hex"
         return AccountWish(
             name=values.pop("name"),
             password=values.pop("password"),
+            smpp_password=values.pop("smpp_password", Secret("")),
             balance_micros=values.pop("balance", 0),
             limit_micros=-values.pop("limit", 0),
-            settings=AccountSettings(**values),
+            settings=AccountSettings(
+                smpp=SmppAccess(**access), priority=Priority(values.pop("priority", Priority.NORMAL)), **values
+            ),
         )
 
     def _carrier(self, place: Place, table: dict[str, Any]) -> CarrierWish | None:
