@@ -1,6 +1,6 @@
 """A message centre that is not ours, as a program: smpp.twisted3 takes what is submitted, and receipts it.
 
-Run with `python -P twisted_centre.py`, so that `smpp` is that package and not the folder of our own tests. It prints its
+Run with `python -P twisted_centre.py`, so that `smpp` is that package and not a folder of our own tests. It prints its
 port, then a line of JSON for each submit_sm. What it does with one is in the last digit of the recipient:
 
     1  refuses it as throttled the first time
