@@ -97,7 +97,7 @@ def submissions(dialect: Dialect) -> Iterator[Heard]:
             yield Heard(said, f"refused: {verdict.reason}")
         else:
             arrived = getattr(as_digits(centre.submission), field)
-            yield heard(said, sent, arrived, str(arrived) if isinstance(sent, Service | Priority) else "dropped")
+            yield heard(said, sent, arrived, str(arrived) if isinstance(arrived, Service | Priority) else "dropped")
 
 
 def as_digits(submission: Submission) -> Submission:

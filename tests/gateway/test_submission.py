@@ -14,7 +14,16 @@ from chappe.core.routing import RoutingTable
 from chappe.dialects.base import Dialect
 from chappe.gateway.duplicates import REMEMBERED_MAX, Duplicates
 from chappe.gateway.feed import Step
-from chappe.gateway.submission import NAME_MAX, WAITING_MAX, Draft, allowed_originator, prepare, storable, tickets_of
+from chappe.gateway.submission import (
+    FEW,
+    NAME_MAX,
+    WAITING_MAX,
+    Draft,
+    allowed_originator,
+    prepare,
+    storable,
+    tickets_of,
+)
 from chappe.store import schema
 from chappe.store.database import StoreUnavailable
 from gateway.middle import PROOVL, SMSFOX, START_MS, Middle, play
@@ -217,6 +226,26 @@ def test_messages_of_a_submission_are_numbered_in_a_row() -> None:
         (502, 500, "447700900123"),
     ]
     assert {each.priority for each in messages} == {Priority.URGENT}
+
+
+@pytest.mark.parametrize(
+    "recipients_count, account, said, priority",
+    [
+        (1, Priority.NORMAL, None, Priority.NORMAL),
+        (FEW, Priority.NORMAL, None, Priority.NORMAL),
+        (FEW + 1, Priority.NORMAL, None, Priority.BULK),
+        (FEW + 1, Priority.NORMAL, Priority.NORMAL, Priority.NORMAL),
+        (FEW + 1, Priority.NORMAL, Priority.URGENT, Priority.URGENT),
+        (1, Priority.BULK, None, Priority.BULK),
+        (1, Priority.BULK, Priority.URGENT, Priority.URGENT),
+        (FEW + 1, Priority.URGENT, None, Priority.URGENT),
+    ],
+)
+def test_what_goes_first(recipients_count: int, account: Priority, said: Priority | None, priority: Priority) -> None:
+    """What a submission says counts, then what its account has been given; else many messages let a few go first."""
+    owner = msgspec.structs.replace(ALICE, priority=account)
+    recipients = tuple(str(447_700_900_000 + place) for place in range(recipients_count))
+    assert {each.priority for each in prepared(owner, recipients=recipients, priority=said)} == {priority}
 
 
 def test_an_account_may_have_a_lower_limit_of_recipients() -> None:

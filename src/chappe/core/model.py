@@ -124,7 +124,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     texts: tuple[str, ...] = ()  # one for each recipient, where they differ; else empty
     originator: str = ""
     service: Service = Service.STANDARD
-    priority: Priority = Priority.NORMAL
+    priority: Priority | None = None  # None = not said: the account's, or bulk for many recipients
     reference: str = ""  # the sender's own id for it
     scheduled_ms: int | None = None
     validity_s: int | None = None

@@ -15,7 +15,7 @@ import structlog
 from chappe.clock import Clock
 from chappe.core.centre import Accepted, Refusal, Refused, SubmitPart, Ticket, Verdict
 from chappe.core.ids import IdMaker
-from chappe.core.model import Account, Message, Service, State, Submission
+from chappe.core.model import Account, Message, Priority, Service, State, Submission
 from chappe.dialects.base import Dialect
 from chappe.gateway.front import Answers
 from chappe.gateway.submission import WAITING_MAX
@@ -220,7 +220,7 @@ def ended_message(ended: PartSet, said: Submission, dialect: Dialect, state: Sta
         segments=len(ended.parts),
         price_micros=0,
         service=Service.STANDARD,
-        priority=said.priority,
+        priority=said.priority or Priority.NORMAL,
         carrier_id=0,
         backups=(),
         state=state,

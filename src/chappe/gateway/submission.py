@@ -16,7 +16,7 @@ from chappe.clock import Clock
 from chappe.core.centre import Accepted, Quote, Refusal, Refused, Submit, Ticket, Verdict
 from chappe.core.ids import IdMaker
 from chappe.core.lifecycle import SCHEDULE_AHEAD_MAX_S, VALIDITY_DEFAULT_S, VALIDITY_MAX_S, spread_delay_s
-from chappe.core.model import Account, Coding, Message, Route, State, Submission
+from chappe.core.model import Account, Coding, Message, Priority, Route, State, Submission
 from chappe.core.routing import RoutingTable
 from chappe.dialects.base import Dialect
 from chappe.gateway.duplicates import Duplicates, digest_of
@@ -28,6 +28,7 @@ from chappe.store.database import StoreError, StoreUnavailable
 from chappe.store.engine import Store
 from chappe.store.messages import Acceptance
 
+FEW = 10  # recipients; a submission to more counts as bulk where nobody said otherwise
 AT_ONCE_MAX = 20  # recipients of a submission whose messages leave without queueing
 WAITING_MAX = 5_000  # what may wait to be written before new work is refused
 ID_TRIES_MAX = 3
@@ -307,7 +308,7 @@ def message_of(
         segments=0,
         price_micros=0,
         service=submission.service,
-        priority=submission.priority,
+        priority=submission.priority or priority_of(account, len(submission.recipients)),
         carrier_id=0,
         backups=(),
         state=state,
@@ -321,6 +322,13 @@ def message_of(
         receipt_url=submission.receipt_url,
         memo=submission.memo,
     )
+
+
+def priority_of(account: Account, recipients_count: int) -> Priority:
+    """What a submission has that says nothing of it: its account's, else that of many messages or of a few."""
+    if account.priority is not Priority.NORMAL:
+        return account.priority
+    return Priority.NORMAL if recipients_count <= FEW else Priority.BULK
 
 
 def state_of(account: Account, due_ms: int, now_ms: int) -> State:

@@ -63,7 +63,7 @@ class PartOfMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_flash: bool = False
     elements: str = ""  # further elements of the header, in hexadecimal digits
     memo: str = ""
-    priority: Priority = Priority.NORMAL
+    priority: Priority | None = None
     scheduled_ms: int | None = None
     validity_s: int | None = None
 
@@ -107,7 +107,7 @@ def submission_of(body: Carrying, words: LinkWords, now_ms: int) -> Submitted | 
         recipients=many.recipients,
         text=text,
         originator=originator.name,
-        priority=Priority.URGENT if not isinstance(body, DataSm) and body.priority_flag else words.priority,
+        priority=Priority.URGENT if not isinstance(body, DataSm) and body.priority_flag else None,
         scheduled_ms=timing[0],
         validity_s=timing[1],
         wants_callbacks=bool(body.registered_delivery & WANTED),

@@ -61,7 +61,9 @@ def submissions_of(submission: Submission, words: LinkWords, reference: int) -> 
         return Refused(pieces)
     schedule = absolute_time(submission.scheduled_ms) if submission.scheduled_ms is not None else ""
     validity = relative_time(submission.validity_s) if submission.validity_s is not None else ""
-    flag = words.urgent_flag if submission.priority is Priority.URGENT else FLAGS[submission.priority]
+    flag = (
+        words.urgent_flag if submission.priority is Priority.URGENT else FLAGS[submission.priority or Priority.NORMAL]
+    )
     return tuple([
         SubmitSm(
             words.service_type,

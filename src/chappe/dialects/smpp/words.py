@@ -197,7 +197,6 @@ class LinkWords(Struct, frozen=True, kw_only=True):
     country: str = ""  # calling code of national numbers; empty = numbers have one already
     timezone: str = "UTC"  # of the dates in receipts that we write
     hex_ids: bool = False  # message ids that we give
-    priority: Priority = Priority.NORMAL  # of what is submitted with priority_flag 0
     interface_version: int = 0x34
 
     @property
@@ -291,7 +290,6 @@ def words_of_account(account: Account, interface_version: int = 0x34) -> LinkWor
         country=account.country,
         timezone=account.timezone,
         hex_ids=account.smpp.hex_ids,
-        priority=account.priority,
         interface_version=interface_version,
     )
 
