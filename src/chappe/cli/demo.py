@@ -96,7 +96,7 @@ class Demo:
         host, port = self._settings.smpp_address or ("", 0)
         host = EVERYWHERE.get(host, host)
         show("", title("smpp"), f"bind to {place(host, port)} as {NAME}, password {PASSWORD}; TLS on the same port")
-        show(smpplib_line(host, port))
+        show("with Python (pip install smpplib):", smpplib_line(host, port))
         first, failing = DIALECTS[0], next(iter(FATES))
         answered = next(ending for ending, fate in FATES.items() if fate.is_answered_by_phone)
         show("", title("one that fails"), curl(example(first, origin, UNASSIGNED + failing)))
@@ -143,7 +143,7 @@ def smpplib_line(host: str, port: int) -> str:
         f'destination_addr="{EXAMPLE_NUMBER}", short_message=b"{TEXT}", registered_delivery=1); '
         f"c.read_once(); c.unbind(); c.disconnect()"
     )
-    return f"pip install smpplib && {shlex.join(['python3', '-c', script])}"
+    return shlex.join(["python3", "-c", script])
 
 
 def phone_line(data: str) -> str:
