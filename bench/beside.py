@@ -23,7 +23,7 @@ WINDOW = 200  # of the bind to the carrier, for every gateway
 CHAPPE = "chappe"
 KANNEL_STORES = ("memory", "spool")
 RATIO_AIMS = {"memory": 2.0, "spool": 1.5}
-BINDS = 4  # of the application that speaks SMPP, with as much window each
+BINDS = 4  # of the application that speaks SMPP, whose windows together are that of the carrier
 
 SLOW_WINDOW, SLOW_MS = 50, 40
 SLOW_MESSAGES = 12_000
@@ -113,7 +113,7 @@ def smpp_to_smpp(rig: Rig, options: Options) -> Rows:
     bursts: list[SmppBurst] = []
     for number in range(options.repetitions):
         with chappe_between(rig) as gateway:
-            load_for = partial(rig.smpp_load, gateway.smpp_port, binds=BINDS, window=WINDOW)
+            load_for = partial(rig.smpp_load, gateway.smpp_port, binds=BINDS, window=WINDOW // BINDS)
             bursts.append(measure_smpp(gateway, load_for, options.messages))
             print(f"   {number + 1}. {bursts[-1].per_s:>8,.0f} /s {bursts[-1].cpu_us:>6.0f} us", flush=True)
             if number + 1 == options.repetitions:

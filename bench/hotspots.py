@@ -48,7 +48,7 @@ def http_to_smpp(rig: Rig, options: Options) -> Iterator[Loaded]:
 def smpp_to_smpp(rig: Rig, _options: Options) -> Iterator[Loaded]:
     """Figure 9"""
     with chappe_between(rig) as gateway:
-        yield gateway, partial(rig.smpp_load, gateway.smpp_port, binds=BINDS, window=WINDOW)
+        yield gateway, partial(rig.smpp_load, gateway.smpp_port, binds=BINDS, window=WINDOW // BINDS)
 
 
 PROFILED: dict[int, Callable[[Rig, Options], contextlib.AbstractContextManager[Loaded]]] = {
