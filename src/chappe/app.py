@@ -47,6 +47,7 @@ from chappe.gateway.phonebook import PhonebookDesk
 from chappe.gateway.pins import PinDesk
 from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import CarrierDoor, ReceiptDesk
+from chappe.gateway.replacing import ReplaceDesk
 from chappe.gateway.reselling import ResellingDesk
 from chappe.gateway.secrets import Sealer, SealError
 from chappe.gateway.sessions import WRITTEN_S, SessionDesk
@@ -258,6 +259,7 @@ class App:
             intake.answers,
             self._parts.answers,
             QueryDesk(store, clock, self._known).answers,
+            ReplaceDesk(store, clock, self._fleet.wake).answers,
             PhonebookDesk(store, clock, self._ids).answers,
             AliasDesk(store, clock, self._ids).answers,
             self._pins.answers,

@@ -29,7 +29,7 @@ from chappe.store.figures import Figures
 from chappe.store.group_commit import REVISION_RANK, GroupCommit, Verb
 from chappe.store.histories import Histories
 from chappe.store.inbox import Inbox
-from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages, Recall
+from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages, Recall, Replacement
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
 from chappe.store.numbers import Numbers
@@ -79,6 +79,7 @@ class Store:
         self._receive = Verb(2, self._receipts.record_many)
         self._cancel = Verb(3, self._messages.cancel_many)
         self._recall = Verb(3, self._messages.recall_many)
+        self._replace = Verb(3, self._messages.replace_many)
         self._expire = Verb(3, self._expire_many)
         self._reconsider = Verb(3, self._outbox.reconsider_many)
         self._close_callback = Verb(4, self._callbacks.record_many)
@@ -103,6 +104,10 @@ class Store:
     def recall(self, item: Recall) -> Future[int]:
         """Take back what an account has scheduled; how many messages that were."""
         return self._commits.put(self._recall, item)
+
+    def replace(self, item: Replacement) -> Future[bool]:
+        """Give a message that waits another text; False where it does not wait (any more)."""
+        return self._commits.put(self._replace, item)
 
     def expire(self, item: Expiry) -> Future[list[DueCallback]]:
         """Close what ran out of time; the callbacks now due."""

@@ -171,6 +171,18 @@ class Recall(Struct, frozen=True):
     count_max: int
 
 
+class Replacement(Struct, frozen=True, kw_only=True):
+    """Another text for a message that waits, of as many segments. `due_ms` and `expires_ms`: 0 = as it was."""
+
+    account_id: int
+    message_id: int
+    text: str
+    coding: Coding
+    segments: int
+    due_ms: int = 0
+    expires_ms: int = 0
+
+
 class Expiry(Struct, frozen=True):
     """A wish to close up to `count_max` messages whose time ran out at `now_ms`."""
 
@@ -232,6 +244,49 @@ class Messages:
         self._recall = Prepared(database, cancelling(message.c.id.in_(select(chosen.c.id))))
         self._recalled = Prepared(
             database, select(message.c.id).where(message.c.account_id == bindparam("account"), is_cancelled_now)
+        )
+        anew = Batch(
+            database,
+            id=BigInteger,
+            account_id=BigInteger,
+            segments=BigInteger,
+            text=Text,
+            coding=Text,
+            due_ms=BigInteger,
+            expires_ms=BigInteger,
+        )
+        is_meant = (
+            message.c.id == anew.c.id,
+            message.c.account_id == anew.c.account_id,
+            message.c.segments == anew.c.segments,
+        )
+        self._replace = Prepared(
+            database,
+            update(message)
+            .where(*is_meant, IS_WAITING)
+            .values(
+                text=anew.c.text,
+                coding=anew.c.coding,
+                due_ms=case((anew.c.due_ms == constant(0), message.c.due_ms), else_=anew.c.due_ms),
+                expires_ms=case((anew.c.expires_ms == constant(0), message.c.expires_ms), else_=anew.c.expires_ms),
+            )
+            .returning(message.c.id),
+            anew,
+        )
+        self._replaced = Prepared(
+            database,
+            select(message.c.id)
+            .join_from(anew.table, message, and_(*is_meant))
+            .where(message.c.text == anew.c.text, message.c.coding == anew.c.coding),
+            anew,
+        )
+        moved = Batch(database, submission_id=BigInteger, scheduled_ms=BigInteger)
+        self._reschedule = Prepared(
+            database,
+            update(scheduled_submission)
+            .where(scheduled_submission.c.submission_id == moved.c.submission_id)
+            .values(scheduled_ms=moved.c.scheduled_ms),
+            moved,
         )
         self._expire = Prepared(
             database,
@@ -336,6 +391,28 @@ class Messages:
             rows = transaction.rows(self._recall, **which, count_max=max(0, one.count_max - len(earlier)))
             counts.append(len(earlier) + self._close(transaction, rows, one.now_ms))
         return counts
+
+    def replace_many(
+        self, transaction: Transaction, replacements: Sequence[Replacement], is_repeat: bool
+    ) -> list[bool]:
+        """Give waiting messages another text; whether it was done. One after the other: of two for one message the
+        later counts."""
+        return [self._replace_one(transaction, one, is_repeat) for one in replacements]
+
+    def _replace_one(self, transaction: Transaction, one: Replacement, is_repeat: bool) -> bool:
+        row = (
+            one.message_id,
+            one.account_id,
+            one.segments,
+            one.text,
+            one.coding.value,
+            one.due_ms,
+            one.expires_ms,
+        )
+        is_done = bool(transaction.rows(self._replace, [row]))
+        if is_done and one.due_ms:
+            transaction.run(self._reschedule, [(one.message_id, one.due_ms)])
+        return is_done or (is_repeat and bool(transaction.rows(self._replaced, [row])))
 
     def _close(self, transaction: Transaction, rows: Sequence[Row], now_ms: int) -> int:
         """Money back for messages that were cancelled just now, and the callbacks about it."""
