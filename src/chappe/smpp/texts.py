@@ -348,14 +348,22 @@ def _sar(place: Concatenation | None, reference: int) -> Tlvs:
 
 
 def octet_pieces(user_data: bytes, reference: int) -> tuple[Piece, ...]:
-    """Octets as they go on air, 140 to a segment: those that begin with a header that adds up have one, and one of no
-    length is left out (see `on_air`). Segments of one message get this reference."""
+    """Octets as they go on air, 140 to a segment: those that begin with a header that adds up have one, unless `on_air`
+    has put an empty one before them. Segments of one message get this reference."""
     chunks = [user_data[place : place + USER_DATA_OCTETS] for place in range(0, len(user_data), USER_DATA_OCTETS)]
     if len(chunks) > 1:
         chunks = [_with_reference(chunk, reference) for chunk in chunks]
     return tuple(
-        Piece(chunk[1:]) if chunk[0] == 0 else Piece(chunk, has_header=header_of(chunk) is not None) for chunk in chunks
+        Piece(chunk[1:])
+        if chunk[0] == 0 and is_ambiguous(chunk[1:])
+        else Piece(chunk, has_header=header_of(chunk) is not None)
+        for chunk in chunks
     )
+
+
+def is_ambiguous(octets: bytes) -> bool:
+    """Whether octets without a header would be taken for some with one, or with an empty one."""
+    return header_of(octets.lstrip(b"\0")) is not None
 
 
 def header_of(user_data: bytes) -> list[tuple[int, bytes]] | None:
@@ -388,7 +396,7 @@ def on_air(octets: bytes, elements: bytes) -> bytes | None:
     octets, one behind the other, with a concatenation (of reference 0) where there are several. Octets that only look
     as if they began with a header get one of no length. None where they take more than 255 segments."""
     alone = bytes((len(elements),)) + elements if elements else b""
-    if not elements and (octets[:1] == b"\0" or header_of(octets) is not None):
+    if not elements and is_ambiguous(octets):
         alone = b"\0"
     if len(alone) + len(octets) <= USER_DATA_OCTETS:
         return alone + octets

@@ -92,6 +92,8 @@ def submission_of(body: Carrying, words: LinkWords, now_ms: int) -> Submitted | 
     )
     if isinstance(content, Status):
         return content
+    if isinstance(body, SubmitMulti) and content.concatenation is not None and content.concatenation.total > 1:
+        return Status.INVALID_ESM_CLASS  # ours: parts are put together for one recipient
     written = written_of(content) if content.octets or content.elements else None
     if written is None:
         return Status.INVALID_MESSAGE_LENGTH

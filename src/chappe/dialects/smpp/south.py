@@ -11,7 +11,7 @@ from chappe.core.model import Coding, Concatenation, Inbound, Priority, Receipt,
 from chappe.dialects.base import detail_of
 from chappe.dialects.smpp.addresses import number_of, source_of
 from chappe.dialects.smpp.ids import canonical, readings
-from chappe.dialects.smpp.words import FLAGS, MESSAGE_STATES, STATS, Flash, LinkWords, refusal_of
+from chappe.dialects.smpp.words import MESSAGE_STATES, STATS, Flash, LinkWords, refusal_of
 from chappe.smpp.pdu import (
     CancelSm,
     DataSm,
@@ -59,11 +59,8 @@ def submissions_of(submission: Submission, words: LinkWords, reference: int) -> 
     pieces = pieces_for(submission.text, submission.coding, words, reference)
     if isinstance(pieces, Refusal):
         return Refused(pieces)
-    schedule = absolute_time(submission.scheduled_ms) if submission.scheduled_ms is not None else ""
-    validity = relative_time(submission.validity_s) if submission.validity_s is not None else ""
-    flag = (
-        words.urgent_flag if submission.priority is Priority.URGENT else FLAGS[submission.priority or Priority.NORMAL]
-    )
+    schedule, validity = times_of(submission)
+    flag = words.urgent_flag if submission.priority is Priority.URGENT else 0
     return tuple([
         SubmitSm(
             words.service_type,
@@ -87,6 +84,15 @@ def submissions_of(submission: Submission, words: LinkWords, reference: int) -> 
         )
         for piece in pieces
     ])  # fmt: skip
+
+
+def times_of(submission: Submission) -> tuple[str, str]:
+    """schedule_delivery_time and validity_period; a relative one would begin now, ours begins with the schedule."""
+    scheduled_ms, validity_s = submission.scheduled_ms, submission.validity_s
+    if scheduled_ms is None:
+        return "", relative_time(validity_s) if validity_s is not None else ""
+    expiry = absolute_time(scheduled_ms + validity_s * 1000) if validity_s is not None else ""
+    return absolute_time(scheduled_ms), expiry
 
 
 def pieces_for(text: str, coding: Coding, words: LinkWords, reference: int) -> tuple[Piece, ...] | Refusal:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from chappe.core.centre import Refusal
-from chappe.core.model import Account, Priority, State
+from chappe.core.model import Account, State
 from chappe.smpp.pdu import Body, CancelSm, QuerySm, ReplaceSm, Status
 from chappe.smpp.texts import CHARSETS, GSM_UNPACKED, LONG
 
@@ -149,7 +149,6 @@ STATS: Final[dict[str, State]] = {  # how the word of a receipt's text is read, 
 TLVS_SINCE: Final = 0x34
 PRIORITY_MAX: Final = 3  # 5.2.14
 URGENT: Final = 1  # the least priority_flag that is more than normal
-FLAGS: Final[dict[Priority, int]] = {Priority.URGENT: URGENT, Priority.NORMAL: 0, Priority.BULK: 0}
 
 
 class Ids(StrEnum):
@@ -189,7 +188,7 @@ class LinkWords(Struct, frozen=True, kw_only=True):
     short_code_ton: int = 3
     short_code_npi: int = 0
     registered_delivery: int = 1  # of what we submit
-    urgent_flag: int = URGENT  # priority_flag of urgent messages
+    urgent_flag: int = URGENT  # priority_flag of urgent messages; all others have 0
     protocol_id: int = 0
     receipt_ids: Ids = Ids.LEARN
     is_receipt_by_text: bool = False  # what reads like a receipt is one, flagged or not
