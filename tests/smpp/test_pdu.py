@@ -5,7 +5,6 @@ from hypothesis import given, settings
 
 from chappe.smpp.fields import Address, Text, Unsuccessful
 from chappe.smpp.pdu import (
-    BODIES,
     FIELDS,
     HEADER_OCTETS,
     PDU_OCTETS_MAX,
@@ -129,13 +128,13 @@ WRONG = [
     ("a submit_sm without a body", framed(0x04), Status.INVALID_COMMAND_LENGTH, GenericNack),
     ("it ends within the numbers", framed(0x04, TO_TIMES[:-1]), Status.INVALID_COMMAND_LENGTH, GenericNack),
     ("it ends before a text", framed(0x04, TO_TIMES), Status.INVALID_COMMAND_LENGTH, GenericNack),
-    ("it ends within a text", framed(0x04, TO_SOURCE + b"44"), Status.INVALID_SOURCE, BODIES[RESPONSE | 0x04]),
+    ("it ends within a text", framed(0x04, TO_SOURCE + b"44"), Status.INVALID_COMMAND_LENGTH, GenericNack),
     ("it ends before sm_length", framed(0x04, TO_LENGTH), Status.INVALID_COMMAND_LENGTH, GenericNack),
     (
         "more octets in sm_length than there are",
         framed(0x04, TO_LENGTH + b"\3Hi"),
         Status.INVALID_MESSAGE_LENGTH,
-        BODIES[RESPONSE | 0x04],
+        SubmitSmResponse,
     ),
     (
         "sm_length 255, which is too long in 3.4",
@@ -201,8 +200,9 @@ WRONG = [
         GenericNack,
     ),
     ("rubbish behind enquire_link", framed(0x15, b"\1"), Status.INVALID_OPTIONAL_PART, EnquireLinkResponse),
-    ("an outbind that nobody answers", framed(0x0B, b"chappe"), Status.INVALID_SYSTEM_ID, GenericNack),
-    ("an answer without the end of its id", framed(RESPONSE | 0x04, b"17"), Status.INVALID_MESSAGE_ID, None),
+    ("an outbind that nobody answers", framed(0x0B, b"a" * 16), Status.INVALID_SYSTEM_ID, GenericNack),
+    ("an answer without the end of its id", framed(RESPONSE | 0x04, b"17"), Status.INVALID_COMMAND_LENGTH, None),
+    ("an answer with a long id", framed(RESPONSE | 0x04, b"7" * 65 + b"\0"), Status.INVALID_MESSAGE_ID, None),
     (
         "more than any PDU has",
         framed(0x04, COMPLETE + b"\x14\0\xff\xff" + bytes(65_535) + b"\x14\0\x0f\xff" + bytes(4_095)),

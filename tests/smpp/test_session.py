@@ -484,7 +484,7 @@ def test_a_length_that_cannot_be_ends_the_session(length: int) -> None:
 def test_a_body_that_cannot_be_read_gets_its_error_and_the_link_lives(state: BindState) -> None:
     """Whatever the state, a malformed request is answered by the response of its kind, and the next PDU is heard."""
     both = ends(state)
-    bad = HEADER.pack(20, SubmitSm.command_id, 0, 5) + b"\xff" * 4
+    bad = HEADER.pack(24, SubmitSm.command_id, 0, 5) + b"\xff" * 8  # a service_type has five at most
     heard = both.centre.receive(bad + encode(Pdu(EnquireLink(), 6)), 0.0)
     assert [error.sequence for error in heard.unreadable] == [5]
     refusal, alive = said(both.centre)

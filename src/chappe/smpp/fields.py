@@ -1,20 +1,20 @@
-"""How the fields of an SMPP body become values and octets again: kinds of fields, and readers and writers made of them.
+"""How the fields of an SMPP body become values and octets again: kinds of fields, and readers and writers of tables.
 
-Every message costs eight PDUs, so a body is not walked field by field. `reader_of` and `writer_of` put the few lines
-that each kind of field needs one behind the other, as dataclasses do, and let Python compile them, once per kind of
-body. That is three times as fast. Octets and characters are one to one here (Latin-1), so that a text is cut out of the
-PDU, or put into it, as it is.
+Octets and characters are one to one here (Latin-1): a PDU is read as octets and as a text of as many characters, and
+written as a text, so that its texts are cut out of it, or put into it, as they are.
 """
 
 from collections.abc import Callable
-from itertools import groupby
+from operator import attrgetter
 from struct import Struct as Layout
 from struct import error as LayoutError
 from typing import Any, Final, NamedTuple
 
 HEADER_OCTETS: Final = 16  # of each PDU (3.2)
-ADDRESS_MAX: Final = 21  # octets of an address, its NULL included (5.2.8, 5.2.9)
 DESTINATIONS_MAX: Final = 254  # of submit_multi (5.2.24)
+MESSAGE_OCTETS_MAX: Final = 254  # of short_message (5.2.21)
+# Of texts, their NULLs included (4.1, 4.4.1, 4.7.1)
+SERVICE_TYPE_MAX, ADDRESS_MAX, LONG_ADDRESS_MAX, TIME_MAX, MESSAGE_ID_MAX = 6, 21, 65, 17, 65
 IS_ADDRESS, IS_LIST = 1, 2  # dest_flag (5.2.25)
 
 
@@ -46,24 +46,31 @@ class Unsuccessful(NamedTuple):
     status: int
 
 
-Lines = tuple[str, ...]
+Found = tuple[Any, int]  # a value, and where the next one begins
 
-# The kinds of fields. Each knows the lines that read it (from `octets`, or from `text`, the same in characters; both
-# have `size`, and it begins at `place`), those that check it before it is written, what stands for it in the text that
-# is written, and what is wrong with a value that does not fit.
+
+def read_text(name: str, text: str, place: int, octets_max: int) -> tuple[str, int]:
+    """The text that begins here and ends with a NULL within so many octets, and the place behind it."""
+    end = text.find("\0", place, place + octets_max)
+    if end < 0:
+        if place + octets_max > len(text):
+            raise IndexError(name)
+        raise BadField(name, f"no end within {octets_max} octets")
+    return text[place:end], end + 1
+
+
+# The kinds of fields. Each reads a value (from octets and the same in characters, at a place), writes one as
+# characters, and says what is wrong with one that does not fit, which is not written: ValueError.
 
 
 class Number(NamedTuple):
     """An unsigned integer of one octet (3.1)."""
 
-    def reading(self, name: str) -> Lines:
-        return (f"{name} = octets[place]", "place += 1")
+    def read(self, _name: str, octets: bytes, _text: str, place: int) -> Found:
+        return octets[place], place + 1
 
-    def checking(self, _name: str) -> Lines:
-        return ()  # one that does not fit has no character in Latin-1
-
-    def written(self, name: str) -> str:
-        return f"{{chr(body.{name})}}"
+    def write(self, value: int) -> str:
+        return chr(value)  # one that does not fit has no character in Latin-1
 
     def fault(self, value: int) -> str:
         return "" if 0 <= value <= 0xFF else f"{value} does not fit into one octet"
@@ -74,26 +81,13 @@ class Text(NamedTuple):
 
     octets_max: int
 
-    def reading(self, name: str) -> Lines:
-        return (
-            "if octets[place]:",
-            f"    end = text.find('\\0', place, place + {self.octets_max})",
-            f"    if end < 0: raise BadField('{name}', 'no end within {self.octets_max} octets')",
-            f"    {name} = text[place:end]",
-            "    place = end + 1",
-            "else:",
-            f"    {name} = ''",
-            "    place += 1",
-        )
+    def read(self, name: str, _octets: bytes, text: str, place: int) -> Found:
+        return read_text(name, text, place, self.octets_max)
 
-    def checking(self, name: str) -> Lines:
-        return (
-            f"{name} = body.{name}",
-            f"if {name} and (len({name}) >= {self.octets_max} or '\\0' in {name}): raise ValueError",
-        )
-
-    def written(self, name: str) -> str:
-        return f"{{{name}}}\\0"
+    def write(self, value: str) -> str:
+        if len(value) >= self.octets_max or "\0" in value:
+            raise ValueError
+        return f"{value}\0"
 
     def fault(self, value: str) -> str:
         if len(value) >= self.octets_max:
@@ -108,21 +102,17 @@ class Octets(NamedTuple):
 
     octets_max: int
 
-    def reading(self, name: str) -> Lines:
-        return (
-            "length = octets[place]",
-            "place += 1",
-            "end = place + length",
-            f"if end > size or length > {self.octets_max}: raise BadField('{name}', f'a length of {{length}}')",
-            f"{name} = octets[place:end]",
-            "place = end",
-        )
+    def read(self, name: str, octets: bytes, _text: str, place: int) -> Found:
+        length = octets[place]
+        end = place + 1 + length
+        if end > len(octets) or length > self.octets_max:
+            raise BadField(name, f"a length of {length}")
+        return octets[place + 1 : end], end
 
-    def checking(self, name: str) -> Lines:
-        return (f"{name} = body.{name}", f"if len({name}) > {self.octets_max}: raise ValueError")
-
-    def written(self, name: str) -> str:
-        return f"{{chr(len({name}))}}{{{name}.decode('latin-1')}}"
+    def write(self, value: bytes) -> str:
+        if len(value) > self.octets_max:
+            raise ValueError
+        return chr(len(value)) + value.decode("latin-1")
 
     def fault(self, value: bytes) -> str:
         return "" if len(value) <= self.octets_max else f"{len(value)} octets, at most {self.octets_max} fit"
@@ -131,14 +121,30 @@ class Octets(NamedTuple):
 class Destinations(NamedTuple):
     """dest_address(es) of submit_multi behind their count (4.5.1.1)."""
 
-    def reading(self, name: str) -> Lines:
-        return (f"{name}, place = read_destinations(octets, place)",)
+    def read(self, name: str, octets: bytes, text: str, place: int) -> Found:
+        count, place = octets[place], place + 1
+        if detail := fault_of_count(count):
+            raise BadField(name, detail)
+        found: list[Address | str] = []
+        for _ in range(count):
+            flag, place = octets[place], place + 1
+            if flag == IS_ADDRESS:
+                one, place = read_address(octets, text, place)
+                found.append(one)
+            elif flag == IS_LIST:
+                list_name, place = read_text("destination", text, place, ADDRESS_MAX)
+                found.append(list_name)
+            else:
+                raise BadField("dest_flag", f"{flag} is unknown")
+        return tuple(found), place
 
-    def checking(self, _name: str) -> Lines:
-        return ()
-
-    def written(self, name: str) -> str:
-        return f"{{write_destinations(body.{name})}}"
+    def write(self, value: tuple[Address | str, ...]) -> str:
+        if self.fault(value):
+            raise ValueError
+        written = (
+            f"{chr(IS_LIST)}{one}\0" if isinstance(one, str) else chr(IS_ADDRESS) + write_address(one) for one in value
+        )
+        return chr(len(value)) + "".join(written)
 
     def fault(self, value: tuple[Address | str, ...]) -> str:
         return fault_of_count(len(value)) or next(filter(None, map(fault_of_destination, value)), "")
@@ -147,14 +153,21 @@ class Destinations(NamedTuple):
 class Failures(NamedTuple):
     """unsuccess_sme(s) of submit_multi_resp behind their count (4.5.2.1)."""
 
-    def reading(self, name: str) -> Lines:
-        return (f"{name}, place = read_failures(octets, place)",)
+    def read(self, _name: str, octets: bytes, text: str, place: int) -> Found:
+        count, place = octets[place], place + 1
+        found = []
+        for _ in range(count):
+            one, place = read_address(octets, text, place)
+            (status,) = STATUS.unpack_from(octets, place)
+            found.append(Unsuccessful(one, status))
+            place += STATUS.size
+        return tuple(found), place
 
-    def checking(self, _name: str) -> Lines:
-        return ()
-
-    def written(self, name: str) -> str:
-        return f"{{write_failures(body.{name})}}"
+    def write(self, value: tuple[Unsuccessful, ...]) -> str:
+        if self.fault(value):
+            raise ValueError
+        written = (write_address(one.address) + STATUS.pack(one.status).decode("latin-1") for one in value)
+        return chr(len(value)) + "".join(written)
 
     def fault(self, value: tuple[Unsuccessful, ...]) -> str:
         return fault_of_count(len(value)) or next(filter(None, map(fault_of_failure, value)), "")
@@ -165,6 +178,16 @@ Field = tuple[str, Kind]
 Fields = tuple[Field, ...]
 
 NUMBER, ADDRESS = Number(), Text(ADDRESS_MAX)
+STATUS: Final = Layout(">I")
+
+
+def read_address(octets: bytes, text: str, place: int) -> tuple[Address, int]:
+    value, end = read_text("destination", text, place + 2, ADDRESS_MAX)
+    return Address(octets[place], octets[place + 1], value), end
+
+
+def write_address(address: Address) -> str:
+    return f"{chr(address.ton)}{chr(address.npi)}{address.value}\0"
 
 
 def fault_of_count(count: int) -> str:
@@ -191,108 +214,33 @@ def fault_of(fields: Fields, body: object) -> BadField:
 
 # Readers and writers
 
-
-def reader_of(kind: type, fields: Fields, read_tlvs: Callable[[bytes, int], object]) -> Callable[[bytes], Any]:
-    """The function that makes a body of this kind from the octets of a whole PDU. It raises one of READ_ERRORS."""
-    known: dict[str, Any] = {
-        "BadField": BadField,
-        "make": kind,
-        "read_tlvs": read_tlvs,
-        "read_destinations": read_destinations,
-        "read_failures": read_failures,
-    }
-    lines = ["text = octets.decode('latin-1')", "size = len(octets)", f"place = {HEADER_OCTETS}"]
-    for are_numbers, group in groupby(fields, lambda field: isinstance(field[1], Number)):
-        row = list(group)
-        if are_numbers and len(row) > 2:  # at once
-            known[f"read_{len(row)}"] = Layout(f">{len(row)}B").unpack_from
-            lines += [f"{', '.join(name for name, _ in row)} = read_{len(row)}(octets, place)", f"place += {len(row)}"]
-        else:
-            lines += [line for name, one in row for line in one.reading(name)]
-    values = [*(name for name, _ in fields), "read_tlvs(octets, place) if place < size else ()"]
-    return function("octets", [*lines, f"return make({', '.join(values)})"], known)
+Reader = Callable[[bytes], Any]  # of a whole PDU; raises one of READ_ERRORS
+Writer = Callable[[Any], bytes]  # of what follows the header; raises one of WRITE_ERRORS
+ReadTlvs = Callable[[bytes, int], object]
+WriteTlvs = Callable[[Any], bytes]
 
 
-def writer_of(fields: Fields, write_tlvs: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """The function that makes the octets behind the header from a body. It raises one of WRITE_ERRORS."""
-    known = {"write_tlvs": write_tlvs, "write_destinations": write_destinations, "write_failures": write_failures}
-    lines = [line for name, kind in fields for line in kind.checking(name)]
-    written = "".join(kind.written(name) for name, kind in fields)
-    return function(
-        "body",
-        [
-            *lines,
-            f"octets = f\"{written}\".encode('latin-1')",
-            "return octets + write_tlvs(body.tlvs) if body.tlvs else octets",
-        ],
-        known,
-    )
+def reader_of(make: Callable[..., Any], fields: Fields, read_tlvs: ReadTlvs) -> Reader:
+    """The function that makes a body of the octets of a PDU, field by field."""
+    steps = [(name, kind.read) for name, kind in fields]
+
+    def read(octets: bytes) -> Any:
+        text, place = octets.decode("latin-1"), HEADER_OCTETS
+        values = []
+        for name, step in steps:
+            value, place = step(name, octets, text, place)
+            values.append(value)
+        return make(*values, read_tlvs(octets, place) if place < len(octets) else ())
+
+    return read
 
 
-def function(argument: str, lines: list[str], known: dict[str, Any]) -> Callable[..., Any]:
-    """A function of these lines, which are all ours: nothing that arrives gets into them."""
-    exec("\n    ".join((f"def made({argument}):", *lines)), known)
-    made: Callable[..., Any] = known["made"]
-    return made
+def writer_of(fields: Fields, write_tlvs: WriteTlvs) -> Writer:
+    """The function that makes octets of a body, field by field."""
+    steps = [(attrgetter(name), kind.write) for name, kind in fields]
 
+    def write(body: Any) -> bytes:
+        octets = "".join([step(value_of(body)) for value_of, step in steps]).encode("latin-1")
+        return octets + write_tlvs(body.tlvs) if body.tlvs else octets
 
-def read_address(octets: bytes, place: int) -> tuple[str, int]:
-    end = octets.find(0, place, place + ADDRESS_MAX)
-    if end < 0:
-        raise BadField("destination", f"no end within {ADDRESS_MAX} octets")
-    return octets[place:end].decode("latin-1"), end + 1
-
-
-def read_destinations(octets: bytes, place: int) -> tuple[tuple[Address | str, ...], int]:
-    count, place = octets[place], place + 1
-    if count > DESTINATIONS_MAX:
-        raise BadField("destinations", fault_of_count(count))
-    found: list[Address | str] = []
-    for _ in range(count):
-        flag, place = octets[place], place + 1
-        if flag == IS_ADDRESS:
-            value, end = read_address(octets, place + 2)
-            found.append(Address(octets[place], octets[place + 1], value))
-        elif flag == IS_LIST:
-            value, end = read_address(octets, place)
-            found.append(value)
-        else:
-            raise BadField("dest_flag", f"{flag} is unknown")
-        place = end
-    return tuple(found), place
-
-
-def write_destinations(destinations: tuple[Address | str, ...]) -> str:
-    if Destinations().fault(destinations):
-        raise ValueError
-    written = (
-        f"{chr(IS_LIST)}{one}\0"
-        if isinstance(one, str)
-        else f"{chr(IS_ADDRESS)}{chr(one.ton)}{chr(one.npi)}{one.value}\0"
-        for one in destinations
-    )
-    return chr(len(destinations)) + "".join(written)
-
-
-STATUS: Final = Layout(">I")
-
-
-def read_failures(octets: bytes, place: int) -> tuple[tuple[Unsuccessful, ...], int]:
-    count, place = octets[place], place + 1
-    found = []
-    for _ in range(count):
-        value, end = read_address(octets, place + 2)
-        (status,) = STATUS.unpack_from(octets, end)
-        found.append(Unsuccessful(Address(octets[place], octets[place + 1], value), status))
-        place = end + STATUS.size
-    return tuple(found), place
-
-
-def write_failures(failures: tuple[Unsuccessful, ...]) -> str:
-    if Failures().fault(failures):
-        raise ValueError
-    written = (
-        f"{chr(one.address.ton)}{chr(one.address.npi)}{one.address.value}\0{STATUS.pack(one.status).decode('latin-1')}"
-        for one in failures
-    )
-    return chr(len(failures)) + "".join(written)
+    return write

@@ -14,7 +14,11 @@ from msgspec import Struct
 
 from chappe.smpp.fields import (
     ADDRESS_MAX,
+    LONG_ADDRESS_MAX,
+    MESSAGE_ID_MAX,
     READ_ERRORS,
+    SERVICE_TYPE_MAX,
+    TIME_MAX,
     WRITE_ERRORS,
     BadField,
     Destinations,
@@ -23,21 +27,24 @@ from chappe.smpp.fields import (
     Fields,
     Number,
     Octets,
+    Reader,
     Text,
+    Writer,
     fault_of,
     reader_of,
     writer_of,
 )
 from chappe.smpp.fields import HEADER_OCTETS as HEADER_OCTETS
+from chappe.smpp.fields import MESSAGE_OCTETS_MAX as MESSAGE_OCTETS_MAX
 from chappe.smpp.fields import Address as Address
 from chappe.smpp.fields import Unsuccessful as Unsuccessful
+from chappe.smpp.quick import message_id_reader, short_message_reader, write_message_id, write_short_message
 from chappe.smpp.tlv import Tlvs, read_tlvs, read_tlvs_patiently, write_tlvs
 
 HEADER: Final = Layout(">IIII")  # command_length, command_id, command_status, sequence_number (3.2)
 PDU_OCTETS_MAX: Final = 0x1_1000  # a message_payload of 64 K octets and everything beside it
 SEQUENCE_MAX: Final = 0x7FFF_FFFF
 RESPONSE: Final = 0x8000_0000  # the bit of a response's command_id
-MESSAGE_OCTETS_MAX: Final = 254  # of short_message
 
 
 class Status(IntEnum):
@@ -473,7 +480,6 @@ NACKED: Final = (Status.INVALID_COMMAND_LENGTH, Status.INVALID_COMMAND_ID)
 # The table of fields
 
 BYTE = Number()
-LONG_ADDRESS_MAX, MESSAGE_ID_MAX, TIME_MAX = 65, 65, 17
 
 
 def address(name: str, octets_max: int = ADDRESS_MAX) -> Fields:
@@ -491,7 +497,7 @@ BIND: Fields = (
     ("address_range", Text(41)),
 )
 BIND_RESPONSE: Fields = (("system_id", Text(16)),)
-SERVICE_TYPE: Field = ("service_type", Text(6))
+SERVICE_TYPE: Field = ("service_type", Text(SERVICE_TYPE_MAX))
 MESSAGE_ID: Field = ("message_id", Text(MESSAGE_ID_MAX))
 TIMES: Fields = (("schedule_delivery_time", Text(TIME_MAX)), ("validity_period", Text(TIME_MAX)))
 MESSAGE: Field = ("short_message", Octets(MESSAGE_OCTETS_MAX))
@@ -591,15 +597,20 @@ BAD_FIELD: dict[str, Status] = {
 
 
 class Plan:
-    """How the bodies of one kind are read and written: the table of fields, made ready."""
+    """How the bodies of one kind are read and written: by hand, or field by field."""
 
     def __init__(self, kind: type[Body]) -> None:
         self.empty = kind()
         self.fields = FIELDS[kind]
         # What a message centre says nobody there will repair for us; who asks us may be told what is wrong.
         is_patient = kind.command_id & RESPONSE or kind is DeliverSm
-        self.read = reader_of(kind, self.fields, read_tlvs_patiently if is_patient else read_tlvs)
-        self.write = writer_of(self.fields, write_tlvs)
+        read_parameters = read_tlvs_patiently if is_patient else read_tlvs
+        self.read: Reader = reader_of(kind, self.fields, read_parameters)
+        self.write: Writer = writer_of(self.fields, write_tlvs)
+        if issubclass(kind, ShortMessage):
+            self.read, self.write = short_message_reader(kind, read_parameters), write_short_message
+        elif issubclass(kind, MessageResponse):
+            self.read, self.write = message_id_reader(kind, read_parameters), write_message_id
 
 
 PLANS: dict[int, Plan] = {kind.command_id: Plan(kind) for kind in FIELDS}
