@@ -38,6 +38,7 @@ from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
 from chappe.gateway.front import Front
 from chappe.gateway.inbound import DIALECT_DEFAULT, MAIL, PHONE, InboundDesk, Planner, mail_way, phone_way
+from chappe.gateway.links import LinkDesk
 from chappe.gateway.metrics import Metrics
 from chappe.gateway.number_stock import NumberStock, Wholesaler
 from chappe.gateway.numbers import NumberDesk
@@ -83,6 +84,7 @@ FORLORN_S = 3600.0
 SEGMENTS_S = 5.0
 DOUBTS_S = 1.0
 EXPIRE_S = 5.0
+LINKS_S = 2.0
 NUMBERS_S = 60.0
 STOCK_S = 300.0
 EXPIRE_MAX = 5_000  # each time: a thousand a second
@@ -200,6 +202,9 @@ class App:
         )
         store.inbox.plan = planner.plan
         self._fleet = Fleet(self._make_dispatcher)
+        self._links = LinkDesk(
+            store=store, clock=clock, dispatchers=lambda: self._fleet.dispatchers, lags=self._receipts.lags.get
+        )
         self._closing.push_async_callback(self._fleet.stop, self._share(SHARE_DISPATCH))
 
     def _build_desks(self) -> Front:
@@ -270,7 +275,7 @@ class App:
 
     def _build_listener(self, front: Front) -> None:
         self._tls_context = self._tls()
-        metrics = Metrics(self._store, self.feed, lambda: self._fleet.dispatchers, self._callbacks)
+        metrics = Metrics(self._store, self.feed, lambda: self._fleet.dispatchers, self._callbacks, self._links)
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/healthz": health_page(self._is_well),
             "/metrics": metrics_page(metrics.samples),
@@ -381,6 +386,7 @@ class App:
             ("doubts", DOUBTS_S, self._fleet.settle_doubts_once),
             ("expiry", EXPIRE_S, self._expire),
             ("lease", RENEW_S, self._renew),
+            ("links", LINKS_S, self._links.tell_once),
             ("numbers", NUMBERS_S, self._numbers.renew_once),
             ("stock", STOCK_S, self._stock.run_once),
             ("pins", PINS_S, self._pins.sweep_once),

@@ -1,8 +1,8 @@
 """The `chappe` command: a gateway to try, a gateway to run, and the client library from the shell.
 
     demo, serve             run the gateway in this process until SIGINT or SIGTERM; a second signal ends it at once
-    apply, check, alias,
-    inbound                 look at or change a gateway's database, whether it runs or not
+    apply, check, carriers,
+    alias, inbound          look at or change a gateway's database, whether it runs or not
     send, status, balance   speak to any server that speaks one of our dialects: chappe or the provider itself
 
 Exit codes: 0 done, 1 failed, 2 wrong use. Commands import what they need when they run, so that `--help` is quick and a
@@ -203,6 +203,23 @@ def check(config: Path | None, data: str | None, database: str | None) -> None:
     wrong_count = sum(finding.state is State.WRONG for finding in found)
     if wrong_count:
         fail(f"{counted(wrong_count, 'thing')} wrong, marked `{State.WRONG}` above")
+
+
+@program.command()
+@click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON, with all that is known.")
+@options(config, data, database)
+def carriers(watch: bool, is_json: bool, config: Path | None, data: str | None, database: str | None) -> None:
+    """Show how the carriers are.
+
+    Their binds, windows, rates and errors as the running server told last, a few seconds ago; what waits for them; and
+    how long after sending half of the receipts came, and 19 of 20.
+    """
+    from chappe.cli.carriers import print_carriers
+
+    settings = settings_of(config, store_options(data, database), is_quiet=True)
+    refuse_wrong_url(settings)
+    print_carriers(settings, is_json=is_json, is_watching=watch)
 
 
 @program.group()

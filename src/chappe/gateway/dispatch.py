@@ -125,6 +125,10 @@ class Dispatcher:
             self._down_since_s = now_s
         self.wake()
 
+    @property
+    def is_down(self) -> bool:
+        return self.link.is_down or not self.centre.links.is_up
+
     def is_shut(self, now_s: float) -> bool:
         """Whether it is no use to wait for this carrier."""
         is_lost = self._down_since_s is not None and now_s - self._down_since_s >= LINKS_PATIENCE_S

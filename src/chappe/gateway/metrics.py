@@ -6,6 +6,7 @@ from typing import NamedTuple
 from chappe.gateway.callbacks import CallbackDesk
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
+from chappe.gateway.links import LinkDesk
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
 
@@ -22,15 +23,21 @@ class Sample(NamedTuple):
 
 class Metrics:
     def __init__(
-        self, store: Store, feed: Feed, dispatchers: Callable[[], list[Dispatcher]], callbacks: CallbackDesk
+        self,
+        store: Store,
+        feed: Feed,
+        dispatchers: Callable[[], list[Dispatcher]],
+        callbacks: CallbackDesk,
+        links: LinkDesk,
     ) -> None:
+        self._links = links
         self._store = store
         self._feed = feed
         self._dispatchers = dispatchers
         self._callbacks = callbacks
 
     async def samples(self) -> list[Sample]:
-        return [*self._counted(), *self._live(), *await self._stored()]
+        return [*self._counted(), *self._live(), *self._carriers(), *await self._stored()]
 
     def _counted(self) -> list[Sample]:
         text = "Steps of messages since the start, by step and what it was about."
@@ -55,9 +62,35 @@ class Metrics:
             in_flight = float(one.in_flight_count)
             samples += [
                 Sample("chappe_carrier_in_flight", "Submissions without an answer yet.", False, labels, in_flight),
-                Sample(
-                    "chappe_carrier_down", "1 while the link to a carrier is down.", False, labels, one.link.is_down
-                ),
+                Sample("chappe_carrier_down", "1 while the link to a carrier is down.", False, labels, one.is_down),
+            ]
+        return samples
+
+    def _carriers(self) -> list[Sample]:
+        """How the ways to the carriers are, as `chappe carriers` shows it."""
+        samples = []
+        for carrier, now in self._links.look():
+            labels = (("carrier", carrier.name),)
+            values: list[tuple[str, str, float | None]] = [
+                ("chappe_carrier_up", "1 while messages may leave to a carrier.", now.state == "up"),
+                ("chappe_carrier_binds", "Binds that stand.", now.binds if now.binds_wanted else None),
+                ("chappe_carrier_binds_wanted", "Binds that there should be.", now.binds_wanted or None),
+                ("chappe_carrier_window_used", "Of the window, what has no answer yet.", now.window_used),
+                ("chappe_carrier_window", "What may be without an answer at once.", now.window),
+                ("chappe_carrier_sent_rate", "Messages a second that a carrier took lately.", now.sent_per_s),
+            ]
+            samples += [Sample(name, text, False, labels, value) for name, text, value in values if value is not None]
+            lags = (("0.5", now.receipt_p50_ms), ("0.95", now.receipt_p95_ms))
+            text = "How long after a message was sent its receipt came, lately."
+            samples += [
+                Sample("chappe_carrier_receipt_seconds", text, False, (*labels, ("quantile", quantile)), lag_ms / 1000)
+                for quantile, lag_ms in lags
+                if lag_ms is not None
+            ]
+            text = "Refusals and missing answers of a carrier since the start."
+            samples += [
+                Sample("chappe_carrier_troubles", text, True, (*labels, ("reason", reason)), count)
+                for reason, count in sorted(now.troubles.items())
             ]
         return samples
 

@@ -12,6 +12,8 @@ BURST_S = 0.1  # what a rested link may send at once, in seconds of its throughp
 PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 60.0  # of our own accord; the other side may ask for up to a day
 FAILURES_MAX = 5  # in a row, before the link counts as down
+LAGS_S = 300.0  # for how long a sample counts ...
+LAG_EVERY_S = 0.1  # ... and how seldom one is taken
 RATE_S = 10  # over how many whole seconds a rate is told
 
 
@@ -60,6 +62,24 @@ class Rate:
         return sum(count for second, count in self._counts if present - RATE_S <= second < present) / RATE_S
 
 
+class Lags:
+    """How long something took lately: a sample, since there may be thousands a second."""
+
+    def __init__(self) -> None:
+        self._heard: deque[tuple[float, int]] = deque(maxlen=int(LAGS_S / LAG_EVERY_S))  # (when, milliseconds)
+
+    def note(self, lag_ms: int, now_s: float) -> None:
+        if not self._heard or now_s - self._heard[-1][0] >= LAG_EVERY_S:
+            self._heard.append((now_s, max(0, lag_ms)))
+
+    def quantiles(self, now_s: float) -> tuple[int | None, int | None]:
+        """What half of them took at most, and what 19 of 20; None where there were none."""
+        recent = sorted(lag_ms for heard_s, lag_ms in self._heard if now_s - heard_s < LAGS_S)
+        if not recent:
+            return None, None
+        return recent[len(recent) // 2], recent[len(recent) * 19 // 20]
+
+
 class Change(StrEnum):
     """What an operator wants to know about a link, once."""
 
@@ -76,7 +96,7 @@ class Link:
         self._resumes_s = 0.0  # when our own pause ends
         self._is_told_shut = False
         self._asked_s = 0.0  # until when the other side asked to be left alone: no success shortens that
-        self._is_refused = False  # the last trouble was the other side's word, and not the way to it
+        self.is_refused = False  # the last trouble was the other side's word, and not the way to it
 
     @property
     def is_down(self) -> bool:
@@ -112,7 +132,7 @@ class Link:
 
     def restore(self) -> None:
         """The way is said to be there again: trouble on it is over. What the other side has asked for is not."""
-        if not self._is_refused:
+        if not self.is_refused:
             self.succeed()
 
     def fail(self, now_s: float, retry_after_s: float | None = None) -> None:
@@ -127,7 +147,7 @@ class Link:
 
     def doubt(self, now_s: float) -> None:
         """No answer to one request: one alone may be bad luck, several in a row are trouble."""
-        self._is_refused = False
+        self.is_refused = False
         self.failures += 1
         if self.is_down:
             self.failures -= 1
@@ -140,7 +160,7 @@ class Link:
         elif isinstance(verdict, Uncertain):
             self.doubt(now_s)
         elif isinstance(verdict, Refused) and REMEDIES[verdict.reason].slows_link:
-            self._is_refused = verdict.reason is not Refusal.UNREACHABLE
+            self.is_refused = verdict.reason is not Refusal.UNREACHABLE
             self.fail(now_s, verdict.retry_after_s)
         else:
             self.succeed()

@@ -2,7 +2,9 @@
 commit; and messages from phones, which are the inbox's."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 from chappe.clock import Clock
@@ -10,6 +12,7 @@ from chappe.core.model import Carrier, Inbound, Receipt
 from chappe.dialects.base import DETAIL_MAX, Dialect, HttpRequest, HttpResponse, South, Upstream, plain, upstream_of
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.inbound import InboundDesk
+from chappe.gateway.pace import Lags
 from chappe.store.callbacks import DueCallback
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
@@ -26,6 +29,7 @@ class ReceiptDesk:
         self._clock = clock
         self._feed = feed
         self._announce = announce
+        self.lags: defaultdict[int, Lags] = defaultdict(Lags)  # by carrier
 
     def receive(self, carrier: Carrier, receipt: Receipt) -> "asyncio.Future[Told]":
         """Keep a receipt. Answers after the commit; raises StoreError where it was not kept and the carrier should send
@@ -41,13 +45,15 @@ class ReceiptDesk:
                 spellings=tuple(spelling[:REFERENCE_MAX] for spelling in receipt.spellings),
             )
         )
-        told.add_done_callback(self._tell)
+        told.add_done_callback(partial(self._tell, carrier.id))
         return told
 
-    def _tell(self, future: "asyncio.Future[Told]") -> None:
+    def _tell(self, carrier_id: int, future: "asyncio.Future[Told]") -> None:
         if future.cancelled() or future.exception() is not None:
             return
         told = future.result()
+        if told.sent_ms:
+            self.lags[carrier_id].note(self._clock.now_ms() - told.sent_ms, self._clock.monotonic_s())
         if told.is_parked:
             self._feed.tell(Step.PARKED, "receipt")
         elif told.state is not None:

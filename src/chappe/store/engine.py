@@ -29,6 +29,7 @@ from chappe.store.figures import Figures
 from chappe.store.group_commit import REVISION_RANK, GroupCommit, Verb
 from chappe.store.histories import Histories
 from chappe.store.inbox import Inbox
+from chappe.store.links import LinkBook
 from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages, Recall, Replacement
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
@@ -72,6 +73,7 @@ class Store:
         self._receipts = Receipts(database, self.ledger, self._callbacks)
         self._messages = Messages(database, self.ledger, self._callbacks, self.node)
         self.histories = Histories(database)
+        self.links = LinkBook(database, self.node)
         self._outbox = Outbox(database, self.ledger, self._callbacks, self._receipts, self.node)
         # The rank is the order within a round: verdicts before the receipts that may belong to them, intake before the
         # claims that may already take from it, balances (locked by intake) last of the shared rows.

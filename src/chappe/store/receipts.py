@@ -40,6 +40,7 @@ class Told(Struct, frozen=True):
     state: State | None = None
     callbacks: tuple[DueCallback, ...] = ()
     spelling: int = AS_GIVEN  # place of the reading that was right
+    sent_ms: int = 0  # when its message was sent; 0 = it was not in `sent`
 
 
 Reference = tuple[int, str]  # a carrier, and what it calls a message or a segment
@@ -177,7 +178,9 @@ class Receipts:
         return [
             Told(is_parked=True)
             if matched is None
-            else Told(False, matched.id, state, announced.pop(matched.id, ()) if state else (), spelling)
+            else Told(
+                False, matched.id, state, announced.pop(matched.id, ()) if state else (), spelling, sent_ms(matched)
+            )
             for _, matched, state, spelling in told
         ]
 
@@ -249,6 +252,11 @@ class Receipts:
     def forget(self, transaction: Transaction, now_ms: int) -> int:
         """Drop parked receipts that nothing was sent for in a week."""
         return transaction.run(self._forget, long_ago=now_ms - PARKED_KEPT_S * 1000)
+
+
+def sent_ms(matched: Message) -> int:
+    """What a message waits for is kept as its due time; one in `sent` waits for its receipt, from when it was sent."""
+    return matched.due_ms if matched.state is State.SENT else 0
 
 
 def reference_of(one: ReceiptRow, spelling: int) -> Reference:
