@@ -37,7 +37,7 @@ def test_only_the_text_changes() -> None:
         ({"scheduled_ms": NOW_MS + 50, "validity_s": 60}, NOW_MS + 50, NOW_MS + 50 + 60_000),
     ],
 )
-def test_another_time(changes: dict[str, int], due_ms: int, expires_ms: int) -> None:
+def test_another_time(changes: dict[str, Any], due_ms: int, expires_ms: int) -> None:
     """A new schedule keeps the length of the validity, unless that is new too; a validity counts from then on."""
     wished = wish(**changes)
     assert isinstance(wished, Replacement)
