@@ -5,7 +5,6 @@ written as a text, so that its texts are cut out of it, or put into it, as they 
 """
 
 from collections.abc import Callable
-from operator import attrgetter
 from struct import Struct as Layout
 from struct import error as LayoutError
 from typing import Any, Final, NamedTuple
@@ -26,9 +25,10 @@ class BadField(ValueError):
         self.name = name
 
 
-# What a reader or a writer may raise; everything else is a fault of ours.
-READ_ERRORS = (BadField, IndexError, LayoutError)  # the last two where the octets end too early
-WRITE_ERRORS = (ValueError, OverflowError)  # BadField too; of the others `fault_of` tells what is wrong
+# What a reader may raise (the last two where the octets end too early), and a writer (a BadField, or one of which
+# `fault_of` tells what is wrong). Everything else is a fault of ours.
+READ_ERRORS = (BadField, IndexError, LayoutError)
+WRITE_ERRORS = (ValueError, OverflowError)
 
 
 class Address(NamedTuple):
@@ -59,8 +59,8 @@ def read_text(name: str, text: str, place: int, octets_max: int) -> tuple[str, i
     return text[place:end], end + 1
 
 
-# The kinds of fields. Each reads a value (from octets and the same in characters, at a place), writes one as
-# characters, and says what is wrong with one that does not fit, which is not written: ValueError.
+# The kinds of fields. Each reads a value (from octets and the same in characters, at a place), says what is wrong with
+# one that does not fit, and writes one that does as characters.
 
 
 class Number(NamedTuple):
@@ -69,11 +69,11 @@ class Number(NamedTuple):
     def read(self, _name: str, octets: bytes, _text: str, place: int) -> Found:
         return octets[place], place + 1
 
-    def write(self, value: int) -> str:
-        return chr(value)  # one that does not fit has no character in Latin-1
-
     def fault(self, value: int) -> str:
         return "" if 0 <= value <= 0xFF else f"{value} does not fit into one octet"
+
+    def write(self, value: int) -> str:
+        return chr(value)
 
 
 class Text(NamedTuple):
@@ -84,17 +84,15 @@ class Text(NamedTuple):
     def read(self, name: str, _octets: bytes, text: str, place: int) -> Found:
         return read_text(name, text, place, self.octets_max)
 
-    def write(self, value: str) -> str:
-        if len(value) >= self.octets_max or "\0" in value:
-            raise ValueError
-        return f"{value}\0"
-
     def fault(self, value: str) -> str:
         if len(value) >= self.octets_max:
             return f"{len(value)} octets, at most {self.octets_max - 1} fit"
         if "\0" in value:
             return "a NULL within"
         return "characters that are no octets" if value and max(value) > "\xff" else ""
+
+    def write(self, value: str) -> str:
+        return f"{value}\0"
 
 
 class Octets(NamedTuple):
@@ -109,13 +107,11 @@ class Octets(NamedTuple):
             raise BadField(name, f"a length of {length}")
         return octets[place + 1 : end], end
 
-    def write(self, value: bytes) -> str:
-        if len(value) > self.octets_max:
-            raise ValueError
-        return chr(len(value)) + value.decode("latin-1")
-
     def fault(self, value: bytes) -> str:
         return "" if len(value) <= self.octets_max else f"{len(value)} octets, at most {self.octets_max} fit"
+
+    def write(self, value: bytes) -> str:
+        return chr(len(value)) + value.decode("latin-1")
 
 
 class Destinations(NamedTuple):
@@ -138,16 +134,14 @@ class Destinations(NamedTuple):
                 raise BadField("dest_flag", f"{flag} is unknown")
         return tuple(found), place
 
+    def fault(self, value: tuple[Address | str, ...]) -> str:
+        return fault_of_count(len(value)) or next(filter(None, map(fault_of_destination, value)), "")
+
     def write(self, value: tuple[Address | str, ...]) -> str:
-        if self.fault(value):
-            raise ValueError
         written = (
             f"{chr(IS_LIST)}{one}\0" if isinstance(one, str) else chr(IS_ADDRESS) + write_address(one) for one in value
         )
         return chr(len(value)) + "".join(written)
-
-    def fault(self, value: tuple[Address | str, ...]) -> str:
-        return fault_of_count(len(value)) or next(filter(None, map(fault_of_destination, value)), "")
 
 
 class Failures(NamedTuple):
@@ -163,14 +157,12 @@ class Failures(NamedTuple):
             place += STATUS.size
         return tuple(found), place
 
-    def write(self, value: tuple[Unsuccessful, ...]) -> str:
-        if self.fault(value):
-            raise ValueError
-        written = (write_address(one.address) + STATUS.pack(one.status).decode("latin-1") for one in value)
-        return chr(len(value)) + "".join(written)
-
     def fault(self, value: tuple[Unsuccessful, ...]) -> str:
         return fault_of_count(len(value)) or next(filter(None, map(fault_of_failure, value)), "")
+
+    def write(self, value: tuple[Unsuccessful, ...]) -> str:
+        written = (write_address(one.address) + STATUS.pack(one.status).decode("latin-1") for one in value)
+        return chr(len(value)) + "".join(written)
 
 
 Kind = Number | Text | Octets | Destinations | Failures
@@ -205,7 +197,7 @@ def fault_of_failure(failure: Unsuccessful) -> str:
 
 
 def fault_of(fields: Fields, body: object) -> BadField:
-    """What is wrong with a body that could not be written."""
+    """What is wrong with a body that could not be written by hand."""
     for name, kind in fields:
         if detail := kind.fault(getattr(body, name)):
             return BadField(name, detail)
@@ -237,10 +229,15 @@ def reader_of(make: Callable[..., Any], fields: Fields, read_tlvs: ReadTlvs) -> 
 
 def writer_of(fields: Fields, write_tlvs: WriteTlvs) -> Writer:
     """The function that makes octets of a body, field by field."""
-    steps = [(attrgetter(name), kind.write) for name, kind in fields]
 
     def write(body: Any) -> bytes:
-        octets = "".join([step(value_of(body)) for value_of, step in steps]).encode("latin-1")
+        parts = []
+        for name, kind in fields:
+            value = getattr(body, name)
+            if detail := kind.fault(value):
+                raise BadField(name, detail)
+            parts.append(kind.write(value))
+        octets = "".join(parts).encode("latin-1")
         return octets + write_tlvs(body.tlvs) if body.tlvs else octets
 
     return write
