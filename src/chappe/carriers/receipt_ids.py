@@ -55,12 +55,17 @@ class ReceiptIds:
                 return replace(receipt, reference=reading, spellings=())
         return receipt
 
-    def park(self, receipt: Receipt) -> None:
-        """Keep a receipt for which nothing is known: its answer may be on the way."""
+    def park(self, receipt: Receipt) -> Receipt | None:
+        """Keep a receipt that found no message: its answer may be on the way. Returns it under another id, where one
+        was given meanwhile, or the rule became known, since it was read."""
+        again = self.read(receipt) if self.is_learning else self._by_rule(receipt)
+        if again.reference != receipt.reference or not self.is_learning:
+            return again if again.reference != receipt.reference else None
         for reading in (receipt.reference, *receipt.spellings):
             self._early[reading] = receipt
         while len(self._early) > EARLY_MAX:
             self._early.popitem(last=False)
+        return None
 
     def learn(self, written: str, matched: str) -> Iterator[Receipt]:
         """Learn from a receipt that named a message as `written`, which is called `matched`; once the rule is known,
@@ -76,9 +81,13 @@ class ReceiptIds:
         self._early.clear()
         self._answered.clear()
         for receipt in early:
-            reference, spellings = readings(receipt.reference, "", rule)
-            if reference != receipt.reference:
-                yield replace(receipt, reference=reference, spellings=spellings)
+            again = self._by_rule(receipt)
+            if again.reference != receipt.reference:
+                yield again
+
+    def _by_rule(self, receipt: Receipt) -> Receipt:
+        reference, spellings = readings(receipt.reference, "", self.rule)
+        return replace(receipt, reference=reference, spellings=spellings)
 
     def _forget(self, receipt: Receipt) -> None:
         for reading in (receipt.reference, *receipt.spellings):

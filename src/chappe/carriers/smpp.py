@@ -44,7 +44,7 @@ from chappe.dialects.smpp.south import (
     submissions_of,
     verdict_of,
 )
-from chappe.dialects.smpp.words import OPTIONS, LinkWords, OptionError, read_number, words_of_options
+from chappe.dialects.smpp.words import OPTIONS, Ids, LinkWords, OptionError, read_number, words_of_options
 from chappe.smpp.connection import Connection, NotSent, Timers
 from chappe.smpp.pdu import (
     Bind,
@@ -129,6 +129,7 @@ class SmppCarrier:
         self._random_bits = random_bits
         self._concatenation = random_bits(16)  # the last reference that told a long message from others
         self._deliveries_count = 0
+        self._unreadable_count = 0
         self._ids = ReceiptIds(self._words.receipt_ids)
         self._taken: OrderedDict[str, Taken] = OrderedDict()  # by our reference
         self._binds = Binds(
@@ -278,7 +279,13 @@ class SmppCarrier:
             return
         brought = brought_by(body, self._words)
         if isinstance(brought, Unreadable):
-            log.warning("delivery_unreadable", carrier=self._name, detail=brought.detail)
+            self._unreadable_count += 1
+            if not self._unreadable_count & (
+                self._unreadable_count - 1
+            ):  # 1, 2, 4, 8 ...: a flood is told, and is none
+                log.warning(
+                    "delivery_unreadable", carrier=self._name, detail=brought.detail, count=self._unreadable_count
+                )
             self._answer(connection, request, Status.OK)
             return
         self._deliveries_count += 1
@@ -298,19 +305,19 @@ class SmppCarrier:
 
     def _learn(self, written: Receipt, receipt: Receipt, keeping: "asyncio.Future[Any]") -> None:
         """Learn from a receipt that found its message; those that found none are read again once that is known."""
-        if keeping.cancelled() or keeping.exception() is not None or not self._ids.is_learning:
+        if keeping.cancelled() or keeping.exception() is not None:
             return
         told: Told = keeping.result()
-        if told.is_parked:
-            if receipt is written:  # else the answer is known, and just being kept
-                self._ids.park(receipt)
-                return
-            matched = receipt.reference
-        else:
-            matched = receipt.reference if told.spelling < 0 else receipt.spellings[told.spelling]
+        if told.is_parked and receipt is written:
+            again = self._ids.park(receipt)
+            if again is not None:
+                self._emit(again)
+            return
+        # One that is parked under an id that was given has its message: it is just being kept.
+        matched = receipt.reference if told.spelling < 0 else receipt.spellings[told.spelling]
         for early in self._ids.learn(written.reference, matched):
             self._emit(early)
-        if not self._ids.is_learning:
+        if not self._ids.is_learning and self._words.receipt_ids is Ids.LEARN:
             log.info("receipt_ids_learned", carrier=self._name, rule=self._ids.rule.value)
             self._words = replace(self._words, receipt_ids=self._ids.rule)
 
