@@ -1,5 +1,7 @@
 """SMPP as a dialect: what PDUs mean as records, and records as PDUs; then both halves against each other."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -67,6 +69,7 @@ from chappe.dialects.smpp.south import (
 )
 from chappe.dialects.smpp.words import (
     MESSAGE_STATES,
+    OPTIONS,
     REFUSALS,
     STATES,
     STATS,
@@ -1217,3 +1220,27 @@ def test_smpp_is_no_dialect_of_http() -> None:
     assert verdict.reason is Refusal.UNSUPPORTED
     assert not SMPP.north.paths
     assert SMPP.north.refuse(Refused(Refusal.OVERLOADED)).status == 404
+
+
+# What users are told
+
+PAGE = Path(__file__).parents[2] / "docs" / "dialects" / "smpp.md"
+STATUS_ROW = re.compile(r"^\| `0x([0-9A-F]+)` [a-z ]+ \| (\w+) \| ([\w, ]*) \|$", re.MULTILINE)
+OPTION_ROW = re.compile(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", re.MULTILINE)
+
+
+def test_the_page_has_the_table_of_statuses() -> None:
+    """docs/dialects/smpp.md says how each status is read, and for what each is said."""
+    found = STATUS_ROW.finditer(PAGE.read_text())
+    rows = {int(row[1], 16): (row[2], set(filter(None, row[3].split(", ")))) for row in found}
+    said: dict[int, set[str]] = {status: set() for status in REFUSALS}
+    for refusal, status in STATUSES.items():
+        said[status].add(refusal)
+    assert rows == {status: (refusal, said[status]) for status, refusal in REFUSALS.items()}
+
+
+def test_the_page_has_every_option() -> None:
+    """docs/dialects/smpp.md names each option that a carrier's words have, and no other."""
+    options = PAGE.read_text().partition("## How a carrier is spoken to")[2]
+    named = {name for row in OPTION_ROW.finditer(options) for name in re.findall("[a-z_]+", row[1])}
+    assert named == OPTIONS

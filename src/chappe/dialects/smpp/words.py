@@ -46,8 +46,8 @@ MEANINGS: Final[dict[int, tuple[Refusal, ...]]] = {
     Status.CANNOT_SUBMIT_TO_LIST: (Refusal.BAD_RECIPIENT,),
     Status.INVALID_SOURCE_TON: (Refusal.BAD_ORIGINATOR,),
     Status.INVALID_SOURCE_NPI: (Refusal.BAD_ORIGINATOR,),
-    Status.INVALID_DESTINATION_TON: (Refusal.BAD_RECIPIENT,),
-    Status.INVALID_DESTINATION_NPI: (Refusal.BAD_RECIPIENT,),
+    Status.INVALID_DESTINATION_TON: (Refusal.BAD_REQUEST,),  # how we write it, not the number
+    Status.INVALID_DESTINATION_NPI: (Refusal.BAD_REQUEST,),
     Status.INVALID_REPLACE_FLAG: (Refusal.BAD_REQUEST,),
     Status.INVALID_MESSAGE_COUNT: (Refusal.BAD_REQUEST,),
     Status.INVALID_SCHEDULE: (Refusal.BAD_REQUEST,),
