@@ -112,6 +112,7 @@ PATHS: list[tuple[str, bytes, Callable[[Call], Outcome], int, bytes]] = [
     ("the root", get("/"), refuse, 404, b"Not found"),
     ("a path in other letters", get("/EN/API/"), refuse, 404, b"Not found"),
     ("a path written with escapes", get("/en/%61pi/"), refuse, 200, b"03"),
+    ("a long body within SMSFox's cap", fox(msg="x" * (1 << 19)), refuse, 200, b"03"),
     ("a body over SMSFox's cap", fox(msg="x" * (1 << 20)), refuse, 200, b"02"),
     ("a body over Proovl's cap", post("/api/send.php", text="x" * (1 << 20)), refuse, 200, b"Error;Invalid request"),
     ("a body over a page's cap", post("/nowhere", text="x" * (1 << 20)), refuse, 413, b"Too large"),
@@ -242,6 +243,9 @@ def test_metrics_can_be_parsed_and_count(tmp_path: Path) -> None:
             for carrier in ("sim", "fox"):
                 assert found["chappe_carrier_in_flight", ("carrier", carrier)] == 0
                 assert found["chappe_carrier_down", ("carrier", carrier)] == 0
+                assert found["chappe_carrier_up", ("carrier", carrier)] == 1
+            assert found["chappe_carrier_troubles_total", ("carrier", "sim"), ("reason", "no_answer")] == 1
+            assert 0 <= found["chappe_carrier_receipt_seconds", ("carrier", "sim"), ("quantile", "0.5")] < 60
             assert found["chappe_receipts_parked",] == 0
 
     run(story())

@@ -435,11 +435,12 @@ class FrontProtocol(HttpToolsProtocol):
         return declared_body_bytes(self._framing, is_http11)
 
     def on_body(self, body: bytes) -> None:
-        """Hand a piece of the body to the application, and stop reading when it is slow."""
+        """Hand a piece of the body to the application, and stop reading when it is slow. An exchange is never slow: it
+        waits for the whole body, which fits its place."""
         if self.cycle.response_complete:
             return
         self.cycle.body += body
-        if len(self.cycle.body) > HIGH_WATER_LIMIT:
+        if len(self.cycle.body) > HIGH_WATER_LIMIT and self.cycle.__class__ is not Exchange:
             self.flow.pause_reading()
         self.cycle.message_event.set()
 
