@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chappe.core.centre import RETRY_AFTER_MAX_S, Accepted, Refusal, Refused, Uncertain, Verdict
-from chappe.gateway.pace import BURST_S, FAILURES_MAX, PAUSE_MAX_S, Change, Link, Throughput
+from chappe.gateway.pace import (
+    BURST_S,
+    FAILURES_MAX,
+    LAG_EVERY_S,
+    LAGS_S,
+    PAUSE_MAX_S,
+    Change,
+    Lags,
+    Link,
+    Rate,
+    Throughput,
+)
 
 WINDOW = 10
 YES = Accepted(())
@@ -122,3 +133,41 @@ def test_what_happens_to_a_link_is_told_once() -> None:
         (129, Change.SHUT),
         (3729, Change.BACK),
     ]
+
+
+def test_a_rate_is_that_of_the_last_seconds() -> None:
+    """What happened in the last ten whole seconds counts, what happened before no more."""
+    rate = Rate()
+    for tenth in range(300):
+        rate.note(2, tenth / 10)
+    assert rate.per_s(30.0) == 20.0
+    assert rate.per_s(35.0) == 10.0
+    assert rate.per_s(40.0) == 0.0
+
+
+def test_lags_are_sampled_and_forgotten() -> None:
+    """Of many lags a few are kept, half and 19 of 20 are told, and old ones do not count."""
+    lags = Lags()
+    assert lags.quantiles(0.0) == (None, None)
+    for number in range(100_000):
+        lags.note(number % 100, number / 1000)
+    assert len(lags._heard) <= 100 / LAG_EVERY_S
+    lags = Lags()
+    for number in range(100):
+        lags.note(number, number / 5)
+    assert lags.quantiles(20.0) == (50, 95)
+    assert lags.quantiles(20.0 + LAGS_S) == (None, None)
+
+
+def test_a_link_that_is_restored_forgets_trouble_on_the_way_only() -> None:
+    """A way that stands again ends the pause it caused, and none that the other side asked for."""
+    for verdict, is_paused in ((GONE, False), (SLOW, True), (LATER, True)):
+        link = Link()
+        link.hear(verdict, 0.0)
+        link.restore()
+        assert bool(link.wait_s(0.0)) == is_paused
+    link = Link()
+    for _ in range(FAILURES_MAX):
+        link.hear(SILENCE, 0.0)
+    link.restore()
+    assert link.allowance(WINDOW, 0.0) == WINDOW
