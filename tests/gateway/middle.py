@@ -33,6 +33,7 @@ from chappe.core.centre import (
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier, Receipt, Report, State, Submission
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply
+from chappe.dialects.smpp import SMPP
 from chappe.gateway.blocks import Blacklist
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk
 from chappe.gateway.configuration import apply
@@ -246,7 +247,7 @@ class Middle:
         self.callbacks = CallbackDesk(
             store=self.store,
             directory=lambda: self.directory.current,
-            dialects=BY_NAME,
+            dialects={**BY_NAME, SMPP.name: SMPP},
             send=self.customers.send,
             clock=time,
             ids=self.ids,

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from chappe.core.centre import RETRY_AFTER_MAX_S, Refusal, Refused
 from chappe.core.model import Account, Report, State, Submission
 from chappe.dialects.base import Failure, HttpResponse, Reply
+from chappe.dialects.smpp import SMPP
 from chappe.gateway import callbacks
 from chappe.gateway.callbacks import BACKOFF_S, IN_HAND_S, Way, backoff_s, judge
 from chappe.gateway.pace import FAILURES_MAX
@@ -176,6 +177,23 @@ def test_who_did_not_ask_is_not_called(tmp_path: Path) -> None:
         await middle.open()
         await middle.submit("447700900123")
         assert middle.rows(schema.callback) == []
+
+    play(tmp_path, script, world(), ["first"])
+
+
+def test_only_the_states_that_were_asked_for_are_told(tmp_path: Path) -> None:
+    """Where a dialect lets submissions choose states, no other is told, in whatever words."""
+
+    async def script(middle: Middle) -> None:
+        first_of(middle)
+        asks_for_failures, asks_on_the_way = "2.5.0.1.1", "16.5.0.1.1"
+        for memo in (asks_for_failures, asks_for_failures, asks_on_the_way):
+            await middle.submit("447700900123", dialect=SMPP, originator="ACME", memo=memo)
+        assert words(middle) == ["Sent"]
+        ends = (State.DELIVERED, State.EXPIRED, State.DELIVERED)
+        for message, state in zip(middle.rows(schema.message), ends, strict=True):
+            await middle.told("first", f"first-{message['id']}", state)
+        assert words(middle) == ["Sent", "Undelivered"]
 
     play(tmp_path, script, world(), ["first"])
 
