@@ -98,6 +98,8 @@ class Dispatcher:
         self._wakes_count = 0
         self._is_short = False  # the last claim left nobody waiting ...
         self._is_drained = False  # ... and nobody came to wait since
+        self._is_up = centre.links.is_up  # these two follow the links
+        self._window = carrier.window
         self._claiming_count = 0  # what a claim that is under way may bring
         self._reserved_count = 0  # messages about to be kept, which then leave at once
         self._is_settled = asyncio.Event()  # nothing is reserved, unanswered or unrecorded
@@ -118,7 +120,10 @@ class Dispatcher:
         """The ways to the carrier got better or worse."""
         now_s = self._clock.monotonic_s()
         self._links_changed_s = now_s
-        if self.centre.links.is_up:
+        links = self.centre.links
+        self._is_up = links.is_up
+        self._window = self.carrier.window if links.room is None else links.room + links.window_used
+        if links.is_up:
             self._down_since_s = None
             self.link.restore()
         elif self._down_since_s is None:
@@ -138,11 +143,9 @@ class Dispatcher:
 
     def room(self) -> int:
         """How much may leave now: messages, or segments where the way is by binds."""
-        now_s = self._clock.monotonic_s()
-        links = self.centre.links
-        if self._is_stopping or not links.is_up:
+        now_s, window = self._clock.monotonic_s(), self._window
+        if self._is_stopping or not self._is_up:
             return 0
-        window = self.carrier.window if links.room is None else links.room + links.window_used
         if len(self._unrecorded) > UNRECORDED_FACTOR * window:
             return 0
         room = self.link.allowance(window, now_s) - self._taken
@@ -357,6 +360,8 @@ class Dispatcher:
         else:
             self.troubles[verdict.reason.value if isinstance(verdict, Refused) else "no_answer"] += 1
             self.last_words = masked(detail_of(verdict)) or self.last_words
+        if isinstance(verdict, Accepted) and self.link.is_sound(now_s):
+            return
         if not self._is_of_links(verdict, now_s):
             self.link.hear(verdict, now_s)
         self._doubts_count += isinstance(verdict, Uncertain)

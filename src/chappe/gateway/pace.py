@@ -104,7 +104,12 @@ class Link:
 
     def wait_s(self, now_s: float) -> float:
         """How long nothing may go."""
-        return max(0.0, max(self._resumes_s, self._asked_s) - now_s)
+        until_s = self._resumes_s if self._resumes_s > self._asked_s else self._asked_s
+        return until_s - now_s if until_s > now_s else 0.0
+
+    def is_sound(self, now_s: float) -> bool:
+        """Whether nothing is or was lately the matter, so that a success is no news."""
+        return not (self.failures or self._is_told_shut or self.wait_s(now_s))
 
     def is_shut(self, now_s: float) -> bool:
         """Whether it is no use to wait for it: down, or asked to stay away for longer than we pause ourselves."""
