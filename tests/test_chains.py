@@ -1,12 +1,14 @@
 """Every dialect in front, every dialect behind: what an application asks of one gateway arrives at the next.
 
 Two whole gateways: A serves applications in each dialect and has one carrier per dialect, all of them accounts at B.
-The recipient's prefix picks the carrier, so that each submission is of one ordered pair of dialects.
+The recipient's prefix picks the carrier, so that each submission is of one ordered pair of dialects. SMPP is one of
+them: binds in front, binds behind.
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +16,20 @@ from typing import NamedTuple
 import msgspec
 
 from chappe.app import DIALECTS
+from chappe.carriers.smpp import SmppCarrier
 from chappe.client import AsyncClient
-from chappe.core.model import State
+from chappe.clock import SystemClock
+from chappe.core.centre import Accepted
+from chappe.core.model import Carrier, Secret, State, Submission
+from chappe.dialects.smpp import SMPP
+from chappe.networks import Networks
+from chappe.outbound import Outbound
 from chappe.store import schema
 from chappe.store.database import Database
-from whole import Sink, all_are, apply, audit, eventually, rows, run, serving, settings_in
+from whole import PATIENCE_S, Sink, all_are, apply, audit, eventually, rows, run, serving, settings_in
 
 SEED = 20_261_121
-COUNT = 100  # submissions of each ordered pair
+COUNT = 70  # submissions of each ordered pair
 AT_ONCE = 16
 RECIPIENTS_MAX = 3
 TEXT_MAX = 300
@@ -29,6 +37,7 @@ LATER_SHARE = 0.05  # of the submissions of dialects that can schedule
 LATER_S = 8
 PASSWORD = "correct horse"
 BETWEEN = "between us two"
+SHORT = "8 octets"  # the passwords of binds
 ORIGINATORS = ("ACME", "Telegraph", "447700900001")
 ALPHABETS = (
     "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789",
@@ -37,7 +46,7 @@ ALPHABETS = (
     "àèéìòù €£¥ äöüß ñ Çç ΔΦΓΛ",
     "日本語 한국어 עברית 😀👍🏽",
 )
-NAMES = [dialect.name for dialect in DIALECTS]
+NAMES = [dialect.name for dialect in (*DIALECTS, SMPP)]
 PREFIXES = {name: f"4477{index:02}" for index, name in enumerate(NAMES)}  # of the numbers that leave A through it
 SCHEDULING = frozenset({"voipcom", "smsend", "smscentre"})
 RECEIPTLESS = frozenset({"voipcom"})  # voipcom 3.6: no delivery report is documented
@@ -72,17 +81,28 @@ def random_text(chance: random.Random) -> str:
     return f"x{middle}x"  # what blanks at the ends become is each provider's business
 
 
-def near(origin_of_b: str, sink: str) -> str:
-    """Gateway A."""
+def way(name: str, http_port: int, smpp_port: int) -> str:
+    """How A reaches B in a language."""
+    if name == SMPP.name:
+        return f"""host = "127.0.0.1"
+port = {smpp_port}
+system_id = "from-{name}"
+password = "{SHORT}"
+"""
+    return f"""url = "http://127.0.0.1:{http_port}"
+login = "from-{name}"
+password = "{BETWEEN}"
+"""
+
+
+def near(http_port: int, smpp_port: int, sink: str) -> str:
+    """Gateway A; the ports are those of B."""
     carriers = [
         f"""
 [[carrier]]
 name = "to-{name}"
 kind = "{name}"
-url = "{origin_of_b}"
-login = "from-{name}"
-password = "{BETWEEN}"
-
+{way(name, http_port, smpp_port)}
 [[route]]
 prefix = "{PREFIXES[name]}"
 carriers = ["to-{name}"]
@@ -94,6 +114,7 @@ price = "0.0200"
 [[account]]
 name = "alice"
 password = "{PASSWORD}"
+smpp_password = "{SHORT}"
 balance = "10000.00"
 senders = {msgspec.json.encode(ORIGINATORS).decode()}
 receipt_url = "{sink}"
@@ -108,11 +129,12 @@ def far(keys: dict[str, str], origin_of_a: str = "") -> str:
 [[account]]
 name = "from-{name}"
 password = "{BETWEEN}"
+smpp_password = "{SHORT}"
 balance = "10000.00"
 senders = {msgspec.json.encode(ORIGINATORS).decode()}
 receipt_dialect = "{name}"
 """
-        + (f'receipt_url = "{origin_of_a}/carrier/{keys[f"to-{name}"]}"\n' if keys else "")
+        + (f'receipt_url = "{origin_of_a}/carrier/{keys[f"to-{name}"]}"\n' if keys and name != SMPP.name else "")
         for name in NAMES
     ]
     return f"""
@@ -134,15 +156,59 @@ def callback_keys(database_url: str) -> dict[str, str]:
     return {row["name"]: msgspec.json.decode(row["settings"])["callback_key"] for row in found}
 
 
-async def send_all(port: int, sent: list[Sent]) -> dict[str, datetime]:
-    """Every submission through our own client, in its dialect; by recipient, when those of later are due."""
-    clients = {name: AsyncClient(name, f"http://127.0.0.1:{port}", login="alice", password=PASSWORD) for name in NAMES}
+@contextlib.asynccontextmanager
+async def bound(port: int) -> AsyncIterator[SmppCarrier]:
+    """An ESME that is bound to a gateway as alice; what it hears is nothing, since her receipts go to her URL."""
+
+    def hear(_brought: object) -> "asyncio.Future[None]":
+        raise AssertionError("nothing is for a bind")
+
+    clock = SystemClock()
+    outbound = Outbound(Networks.parse("127.0.0.0/8"))
+    as_carrier = Carrier(
+        id=1, name="esme", kind=SMPP.name, url=f"smpp://127.0.0.1:{port}", login="alice", password=Secret(SHORT)
+    )
+    esme = SmppCarrier(
+        as_carrier,
+        connect=outbound.connect,
+        emit=hear,
+        emit_inbound=hear,
+        clock=clock,
+        random_bits=random.Random(SEED).getrandbits,
+    )
+    stands = asyncio.Event()
+    esme.start(stands.set)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await stands.wait()
+        yield esme
+    finally:
+        await esme.close()
+        await outbound.close()
+
+
+async def submit_over(esme: SmppCarrier, one: Sent) -> None:
+    for recipient in one.recipients:
+        verdict = await esme.submit(Submission(recipients=(recipient,), text=one.text, originator=one.originator))
+        assert isinstance(verdict, Accepted), verdict
+
+
+async def send_all(port: int, esme: SmppCarrier, sent: list[Sent]) -> dict[str, datetime]:
+    """Every submission in its dialect: through our own client, or over a bind; by recipient, when those of later are
+    due."""
+    clients = {
+        dialect.name: AsyncClient(dialect.name, f"http://127.0.0.1:{port}", login="alice", password=PASSWORD)
+        for dialect in DIALECTS
+    }
     places = asyncio.Semaphore(AT_ONCE)
 
     later: dict[str, datetime] = {}
 
     async def send(one: Sent) -> None:
         async with places:
+            if one.north == SMPP.name:
+                await submit_over(esme, one)
+                return
             at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LATER_S) if one.is_later else None
             later.update({recipient: at for recipient in one.recipients if at})
             accepted = await clients[one.north].send(one.recipients, one.text, originator=one.originator, at=at)
@@ -159,28 +225,31 @@ async def send_all(port: int, sent: list[Sent]) -> dict[str, datetime]:
 
 
 def test_submissions_go_through_every_pair_of_dialects_and_return(tmp_path: Path) -> None:
-    """For each ordered pair, 100 random submissions arrive intact, their receipts return, and both books are right."""
+    """For each ordered pair, 70 random submissions arrive intact, their receipts return, and both books are right."""
     sent = list(submissions(random.Random(SEED)))
     messages = {recipient: one for one in sent for recipient in one.recipients}
 
     async def story() -> None:
-        settings_a, settings_b = settings_in(tmp_path / "a"), settings_in(tmp_path / "b")
-        async with Sink() as sink, serving(settings_b, far({})) as b:
-            origin_of_b = f"http://127.0.0.1:{b.http_port}"
-            async with serving(settings_a, near(origin_of_b, sink.url)) as a:
-                origin_of_a = f"http://127.0.0.1:{a.http_port}"
-                await asyncio.to_thread(apply, settings_b, far(callback_keys(settings_a.database_url), origin_of_a))
-                await b._follow()
-                later = await send_all(a.http_port, sent)
+        settings_a, settings_b = (settings_in(tmp_path / name, smpp="127.0.0.1:0") for name in ("a", "b"))
+        async with (
+            Sink() as sink,
+            serving(settings_b, far({})) as b,
+            serving(settings_a, near(b.http_port, b.smpp_port, sink.url)) as a,
+            bound(a.smpp_port) as esme,
+        ):
+            origin_of_a = f"http://127.0.0.1:{a.http_port}"
+            await asyncio.to_thread(apply, settings_b, far(callback_keys(settings_a.database_url), origin_of_a))
+            await b._follow()
+            later = await send_all(a.http_port, esme, sent)
 
-                async def have_come() -> bool:
-                    return len(rows(settings_b, schema.message)) == len(messages)
+            async def have_come() -> bool:
+                return len(rows(settings_b, schema.message)) == len(messages)
 
-                await eventually(have_come)
-                await all_are(settings_b, State.DELIVERED)
-                told_count = sum(one.south not in RECEIPTLESS for one in messages.values())
-                await sink.until(lambda calls: len(calls) >= told_count)
-                await all_are(settings_a, State.DELIVERED, State.SENT)
+            await eventually(have_come)
+            await all_are(settings_b, State.DELIVERED)
+            told_count = sum(one.south not in RECEIPTLESS for one in messages.values())
+            await sink.until(lambda calls: len(calls) >= told_count)
+            await all_are(settings_a, State.DELIVERED, State.SENT)
         names = {row["id"]: row["name"] for row in rows(settings_b, schema.account)}
         arrived = {
             row["recipient"]: (names[row["account_id"]], row["text"], row["originator"])
