@@ -369,6 +369,10 @@ ANSWERS = [
     (Pdu(SubmitSmResponse(), 1, 0x45), Refused(Refusal.NO_FUNDS, "0x00000045 submit failed")),
     (Pdu(SubmitSmResponse(), 1, 0x58), Refused(Refusal.THROTTLED, "0x00000058 throttled")),
     (Pdu(SubmitSmResponse(), 1, 0x410), Refused(Refusal.FORBIDDEN, "0x00000410")),
+    (
+        Pdu(SubmitSmResponse("", (text(Tag.STATUS_TEXT, "no\ncredit"),)), 1, 0x45),
+        Refused(Refusal.NO_FUNDS, "0x00000045 submit failed: no credit"),
+    ),
     (Pdu(GenericNack(), 1, 0x03), Refused(Refusal.UNSUPPORTED, "0x00000003 invalid command id")),
     (Pdu(GenericNack(), 1), Uncertain("an answer of another kind")),
 ]

@@ -150,8 +150,8 @@ def test_a_receipt_is_known_by_its_flags_or_its_parameters(esm_class: int, tlvs:
 
 
 def test_parameters_stand_beside_the_text() -> None:
-    """Id, state and network error are read from the TLVs, also where a C-octet string has no end."""
-    tlvs = ((Tag.RECEIPTED_MESSAGE_ID, b"0A0B"), (Tag.NETWORK_ERROR_CODE, b"\x03\x00\x22"), *DELIVERED)
+    """Id, state and network error are read from the TLVs, also where a C-octet string has blanks and no end."""
+    tlvs = ((Tag.RECEIPTED_MESSAGE_ID, b" 0A0B"), (Tag.NETWORK_ERROR_CODE, b"\x03\x00\x22"), *DELIVERED)
     assert read_receipt("", tlvs) == DeliveryReceipt(receipted_id="0A0B", message_state=2, network_error=34)
 
 

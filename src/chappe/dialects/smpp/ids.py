@@ -19,7 +19,7 @@ def canonical(written: str) -> str:
         return written.lstrip("0") or written[:1]
     lowered = written.lower()
     if HEXADECIMAL.issuperset(lowered):
-        return lowered.lstrip("0") or lowered[:1]
+        return lowered.lstrip("0")
     return lowered if written in (lowered, written.upper()) else written
 
 

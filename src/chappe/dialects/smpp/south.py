@@ -37,7 +37,7 @@ from chappe.smpp.texts import (
     read,
 )
 from chappe.smpp.times import absolute_time, relative_time
-from chappe.smpp.tlv import Tag, Tlvs, number
+from chappe.smpp.tlv import Tag, Tlvs, find_text, number
 from chappe.sms.segments import TextTooLong
 
 UCS2_CODING: Final = 8
@@ -142,7 +142,7 @@ def tlvs_of(piece: Piece, coding: Coding, words: LinkWords) -> Tlvs:
 def verdict_of(answer: Pdu, words: LinkWords, recipient: str = "") -> Verdict:
     """What the answer to one submit_sm means for that segment."""
     if answer.status:
-        return Refused(refusal_of(answer.status, words), status_text(answer.status))
+        return refused_by(answer, words)
     if not isinstance(answer.body, MessageResponse):
         return Uncertain("an answer of another kind")
     return Accepted((Ticket(recipient=recipient, reference=canonical(answer.body.message_id)),))
@@ -153,9 +153,12 @@ STATUS_TEXTS: Final[dict[int, str]] = {
 }
 
 
-def status_text(status: int) -> str:
-    """A status as operators look it up, and in words where the standard has some."""
-    return STATUS_TEXTS.get(status) or f"0x{status:08x}"
+def refused_by(answer: Pdu, words: LinkWords) -> Refused:
+    """A status as a refusal: as operators look it up, in words where the standard or the carrier has some."""
+    status = answer.status
+    detail = STATUS_TEXTS.get(status) or f"0x{status:08x}"
+    own = find_text(getattr(answer.body, "tlvs", ()), Tag.STATUS_TEXT)  # additional_status_info_text (5.3.2.11)
+    return Refused(refusal_of(status, words), detail_of(f"{detail}: {own}") if own else detail)
 
 
 # What carriers deliver
@@ -266,7 +269,7 @@ def query_of(reference: str, originator: str, words: LinkWords) -> QuerySm:
 def report_of(answer: Pdu, reference: str, words: LinkWords, recipient: str = "") -> Report | Refused | Uncertain:
     """What the answer to query_sm says."""
     if answer.status:
-        return Refused(refusal_of(answer.status, words), status_text(answer.status))
+        return refused_by(answer, words)
     body = answer.body
     if not isinstance(body, QuerySmResponse):
         return Uncertain("an answer of another kind")
@@ -295,5 +298,5 @@ def cancel_of(reference: str, originator: str, recipient: str, words: LinkWords)
 def cancelled_of(answer: Pdu, words: LinkWords) -> Cancelled | Refused:
     """What the answer to cancel_sm says."""
     if answer.status:
-        return Refused(refusal_of(answer.status, words), status_text(answer.status))
+        return refused_by(answer, words)
     return Cancelled(1)
