@@ -38,8 +38,8 @@ class Waits(NamedTuple):
         return longest_s * (1 - random_bits(10) / 2048)
 
 
-LOST = Waits(0.2, 4.0)
-AWAY = Waits(0.2, 4.0)
+LOST = Waits(0.2, 3.0)
+AWAY = Waits(0.2, 3.0)
 REFUSED = Waits(1.0, 30.0)
 REFUSED_FOR_GOOD = Waits(10.0, 300.0)
 
@@ -110,11 +110,14 @@ class Binds:
         self._hear = hear
         self._changed: Callable[[], None] = lambda: None
         self._transmitters: list[Connection] = []
+        self.detail = ""  # why a bind does not stand, in words for the operator; empty where all do
+        self._standing_count = 0
         self._failures = 0  # in a row, on the way there
         self._next_s = 0.0  # no bind is tried before
         self._is_stirred = asyncio.Event()  # a bind was lost: it may be due before what is waited for
         self._keeper: asyncio.Task[None] | None = None
         self._is_closing = False
+        self._look()
 
     def start(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -132,28 +135,33 @@ class Binds:
 
     def freest(self) -> Connection | None:
         """The bind to submit on: of those that stand, the one with the most room."""
-        standing = [connection for connection in self._transmitters if connection.state.can_transmit]
-        return min(standing, key=lambda connection: connection.window_used, default=None)
+        freest, least = None, 0
+        for connection in self._transmitters:
+            if connection.state.can_transmit and (freest is None or connection.window_used < least):
+                freest, least = connection, connection.window_used
+        return freest
 
     @property
     def links(self) -> Links:
-        standing = [connection for connection in self._transmitters if connection.state.can_transmit]
-        used = sum(connection.window_used for connection in standing)
+        is_up, room, used = False, 0, 0
+        for connection in self._transmitters:
+            if connection.state.can_transmit:
+                in_use = connection.window_used
+                is_up, room, used = True, room + self._window - in_use, used + in_use
         return Links(
-            is_up=bool(standing),
-            room=max(0, self._window * len(standing) - used),
-            binds=sum(way.connection is not None for way in self._ways),
+            is_up=is_up,
+            room=max(0, room),
+            binds=self._standing_count,
             binds_wanted=len(self._ways),
             window_used=used,
             detail=self.detail,
         )
 
-    @property
-    def detail(self) -> str:
-        """Why a bind does not stand, in words for the operator; empty where all do."""
-        if not self._is_transmitting:
-            return "receives only"
-        return next((way.detail for way in self._ways if way.connection is None), "")
+    def _look(self) -> None:
+        """Sum up how the binds stand: this changes seldom and is asked for all the time."""
+        self._standing_count = sum(way.connection is not None for way in self._ways)
+        down = "" if self._is_transmitting else "receives only"
+        self.detail = down or next((way.detail for way in self._ways if way.connection is None), "")
 
     # Keeping them up
 
@@ -218,6 +226,7 @@ class Binds:
         way.connection, way.bound_s, way.detail = connection, self._clock.monotonic_s(), ""
         if connection.state.can_transmit:
             self._transmitters.append(connection)
+        self._look()
         log.info("bind_up", carrier=self._name, kind=connection.state.value)
         self._changed()
 
@@ -237,6 +246,7 @@ class Binds:
         if way.detail != detail:
             log.warning(event, carrier=self._name, detail=detail)
         way.detail = detail
+        self._look()
 
     def _lose(self, way: Way, connection: Connection, reason: str) -> None:
         if way.connection is not connection:  # it never stood
@@ -248,6 +258,7 @@ class Binds:
         way.failures = 1 if now_s - way.bound_s >= STEADY_S else way.failures + 1
         way.next_s = now_s + LOST.after(way.failures, self._random_bits)
         way.detail = f"bind lost: {reason}"
+        self._look()
         if not self._is_closing:
             log.warning("bind_lost", carrier=self._name, reason=reason)
         self._is_stirred.set()
