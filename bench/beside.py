@@ -10,10 +10,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
 import kannel_peer
+from jasmin_peer import Jasmin
 from kannel_peer import Kannel
 from measuring import CPU, END_TO_END, FOREVER_S, Burst, Measured, Options, Row, Rows, SmppBurst, measure, start
 from rig import SUFFIX_FIRST, Carrier, Gateway, Rig, SmppLoad, account, smpp_configuration, smsfox_request
@@ -23,6 +25,7 @@ WINDOW = 200  # of the bind to the carrier, for every gateway
 CHAPPE = "chappe"
 KANNEL_STORES = ("memory", "spool")
 RATIO_AIMS = {"memory": 2.0, "spool": 1.5}
+JASMIN_MESSAGES, JASMIN_WARM_UP = 500, 20
 BINDS = 4  # of the application that speaks SMPP, whose windows together are that of the carrier
 
 SLOW_WINDOW, SLOW_MS = 50, 40
@@ -55,6 +58,8 @@ def http_to_smpp(rig: Rig, options: Options) -> Rows:
                 burst = measure(rig, gateway, carrier, connections=options.connections, count_max=options.messages)
             bursts[name].append(burst)
             print(f"   {number + 1}. {name:<16}{burst.per_s:>8,.0f} /s {burst.cpu_us:>6.0f} us", flush=True)
+    if options.jasmin:
+        bursts["Jasmin"] = [jasmin_burst(rig, options)]
     yield from rows_of(bursts)
 
 
@@ -97,6 +102,27 @@ def kannel_over_smpp(rig: Rig, store: str) -> Iterator[tuple[Kannel, Carrier]]:
             gateway.stop()
 
 
+@contextlib.contextmanager
+def jasmin_over_smpp(rig: Rig, options: Options) -> Iterator[tuple[Jasmin, Carrier]]:
+    """The same with Jasmin, started."""
+    with rig.carrier(body=Jasmin.wants_called_back) as carrier, rig.folder() as folder:
+        gateway = Jasmin(folder, Path(options.jasmin), carrier)
+        try:
+            gateway.start()
+            yield gateway, carrier
+        finally:
+            gateway.stop()
+
+
+def jasmin_burst(rig: Rig, options: Options) -> Burst:
+    """Once, and with fewer messages: it is slower by far, and others would wait for it."""
+    with jasmin_over_smpp(rig, options) as (gateway, carrier):
+        connections = options.connections
+        return measure(
+            rig, gateway, carrier, connections=connections, warm_up=JASMIN_WARM_UP, count_max=JASMIN_MESSAGES
+        )
+
+
 # SMPP in, SMPP out
 
 
@@ -127,13 +153,22 @@ def smpp_to_smpp(rig: Rig, options: Options) -> Rows:
     yield Row("refused", sum(one.answered - one.good for one in loads), "", aim_max=0)
     yield Row("receipts that did not come", sum(one.good - one.delivered for one in loads), "", aim_max=0)
     yield Row("receipts that came twice, or to nothing", sum(one.receipts_odd for one in loads), "", aim_max=0)
+    if options.jasmin:
+        with jasmin_over_smpp(rig, options) as (jasmin, _):
+            load_for = partial(rig.smpp_load, jasmin.smpp_port, binds=BINDS, window=WINDOW // BINDS)
+            beside = measure_smpp(jasmin, load_for, JASMIN_MESSAGES, warm_up=JASMIN_WARM_UP)
+        yield Row(f"{END_TO_END}, Jasmin", beside.per_s, "/s")
+        yield Row(f"{CPU}, Jasmin", beside.cpu_us, "us")
+        yield Row("receipts that did not come, Jasmin", beside.load.good - beside.load.delivered, "")
     yield Row("acceptance p50 at half that load", calm.p50_ms, "ms")
     yield Row("acceptance p99 at half that load", calm.p99_ms, "ms", aim_max=15)
 
 
-def measure_smpp(gateway: Gateway, load_for: Callable[..., SmppLoad], count: int) -> SmppBurst:
+def measure_smpp(
+    gateway: Gateway | Jasmin, load_for: Callable[..., SmppLoad], count: int, warm_up: int = WARM_UP_MESSAGES
+) -> SmppBurst:
     """Warm up a gateway that has started, and load it with so many messages."""
-    load_for(recipient="45########0000", count_max=WARM_UP_MESSAGES)
+    load_for(recipient="45########0000", count_max=warm_up)
     cpu_s = gateway.processes.cpu_s
     load = load_for(count_max=count, seconds=FOREVER_S)
     return SmppBurst(load, gateway.processes.cpu_s - cpu_s, gateway.processes.resident_peak_mb)

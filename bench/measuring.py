@@ -21,6 +21,7 @@ class Options(msgspec.Struct, frozen=True):
     queued: int
     messages: int
     repetitions: int
+    jasmin: str  # a virtual environment that has it; empty = it is not measured
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -104,19 +105,20 @@ def measure(
     sink: Carrier,
     *,
     connections: int,
+    warm_up: int | None = None,
     seconds: int = FOREVER_S,
     count_max: int | None = None,
     request: bytes = b"",
     accepted: str = "",
 ) -> Burst:
-    """Warm up a gateway that has started, and load it for `seconds` or with `count_max` requests. `request` is another
-    one than its own, and `accepted` the answer to it."""
+    """Warm up a gateway that has started (for a second, or with `warm_up` requests), and load it for `seconds` or with
+    `count_max` requests. `request` is another one than its own, and `accepted` the answer to it."""
     request = request or gateway.request
     load_for = partial(rig.load, gateway.port, connections=connections, accepted=accepted or gateway.accepted)
     count = sink.counts().callbacks
     # To other recipients than those of the load: some dialects refuse to hear the same twice.
-    warm_up = load_for(request.replace(b"44########", b"45########"), seconds=WARM_UP_S)
-    before = sink.await_callbacks(count + warm_up.good).callbacks
+    warmed_up = load_for(request.replace(b"44########", b"45########"), seconds=WARM_UP_S, count_max=warm_up)
+    before = sink.await_callbacks(count + warmed_up.good).callbacks
     cpu_s = gateway.processes.cpu_s
     load = load_for(request, seconds=seconds, count_max=count_max)
     after = sink.await_callbacks(before + load.good)

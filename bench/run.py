@@ -86,10 +86,11 @@ def main() -> None:
     parser.add_argument("--queued", type=int, default=1_000_000, help="messages of figure 3 [1000000]")
     parser.add_argument("--messages", type=int, default=30_000, help="of each measurement of figures 8 and 9 [30000]")
     parser.add_argument("--repetitions", type=int, default=3, help="of each measurement of figures 8 and 9 [3]")
+    parser.add_argument("--jasmin", default="", help="a virtual environment with Jasmin, for figures 8 and 9")
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="a disk for the databases [/var/tmp]")
     parser.add_argument("--profile", action="store_true", help="only tell where the time of figures 1, 8 and 9 goes")
     given = parser.parse_args()
-    options = Options(given.seconds, given.connections, given.queued, given.messages, given.repetitions)
+    options = Options(given.seconds, given.connections, given.queued, given.messages, given.repetitions, given.jasmin)
     known = PROFILED if given.profile else FIGURES
     chosen = [int(number) for number in given.only.split(",")] if given.only else list(known)
     if unknown := set(chosen) - set(known):
