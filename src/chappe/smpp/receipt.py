@@ -5,6 +5,7 @@ any case, in any order, with fields missing or unknown, whatever stands in the i
 not find is empty.
 """
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -48,8 +49,6 @@ def is_receipt(esm_class: int, tlvs: Tlvs) -> bool:
 
 def read_receipt(text: str, tlvs: Tlvs = ()) -> DeliveryReceipt:
     """All that a receipt says of a message and its state, in its text and beside it."""
-    lowered = text.lower()
-    end = _head_end(lowered)
     receipted_id, message_state, network_error = "", None, None
     for tag, value in tlvs:
         if tag == RECEIPTED_MESSAGE_ID:
@@ -59,14 +58,28 @@ def read_receipt(text: str, tlvs: Tlvs = ()) -> DeliveryReceipt:
         elif tag == NETWORK_ERROR_CODE:
             found = find_network_error(tlvs)
             network_error = found.code if found is not None else None
-    return DeliveryReceipt(
+    message_id, stat, error = _fields(text)
+    return DeliveryReceipt(message_id, receipted_id, stat, message_state, error, network_error)
+
+
+def _fields(text: str) -> tuple[str, ...]:
+    """id, stat and err."""
+    classic = CLASSIC(text)
+    if classic is not None:
+        return classic.groups()
+    lowered = text.lower()
+    end = _head_end(lowered)
+    return (
         _value(text, lowered, "id:", end),
-        receipted_id,
         _value(text, lowered, "stat:", end).upper(),
-        message_state,
         _value(text, lowered, "err:", end),
-        network_error,
     )
+
+
+# Most are exactly this, and are read at one go.
+CLASSIC: Final = re.compile(
+    r"id:(\w+) sub:\d* dlvrd:\d* submit date:\d* done date:\d* stat:([A-Z]+) err:(\w*)(?: [Tt]ext:|$)"
+).match
 
 
 def read_dates(text: str) -> tuple[str, str]:

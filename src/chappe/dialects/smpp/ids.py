@@ -41,6 +41,8 @@ def readings(written: str, also: str, rule: Ids) -> tuple[str, tuple[str, ...]]:
     if also and also != written and written:
         other = canonical(also)
         found += (other, to_hex(other), to_decimal(other))
+    if len(found) == 1:
+        return reference, ()
     first, *others = dict.fromkeys([one for one in found if one])
     return first, tuple(others)
 
