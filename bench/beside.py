@@ -85,9 +85,14 @@ def rows_of(bursts: dict[str, list[Burst]]) -> Rows:
 
 
 @contextlib.contextmanager
-def chappe_over_smpp(rig: Rig, window: int = WINDOW, delay_ms: int = 0) -> Iterator[tuple[Gateway, Carrier]]:
+def chappe_over_smpp(
+    rig: Rig, window: int = WINDOW, delay_ms: int = 0, source: Path | None = None
+) -> Iterator[tuple[Gateway, Carrier]]:
     """chappe with one bind to a carrier of its own, which it does not share with others and which is called back."""
-    with rig.carrier(delay_ms=delay_ms) as carrier, rig.gateway(smpp_configuration(carrier, window)) as gateway:
+    with (
+        rig.carrier(delay_ms=delay_ms) as carrier,
+        rig.gateway(smpp_configuration(carrier, window), source=source) as gateway,
+    ):
         yield gateway, carrier
 
 
@@ -127,9 +132,12 @@ def jasmin_burst(rig: Rig, options: Options) -> Burst:
 
 
 @contextlib.contextmanager
-def chappe_between(rig: Rig) -> Iterator[Gateway]:
+def chappe_between(rig: Rig, source: Path | None = None) -> Iterator[Gateway]:
     """chappe with one bind to a carrier, for an application that binds to it; started."""
-    with rig.carrier() as carrier, rig.gateway(smpp_configuration(carrier, WINDOW, account())) as gateway:
+    with (
+        rig.carrier() as carrier,
+        rig.gateway(smpp_configuration(carrier, WINDOW, account()), source=source) as gateway,
+    ):
         gateway.start()
         yield gateway
 

@@ -15,12 +15,13 @@ END_TO_END = "messages end to end"
 CPU = "processor time a message"
 
 
-class Options(msgspec.Struct, frozen=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     seconds: int
     connections: int
     queued: int
     messages: int
     repetitions: int
+    against: list[str]  # commits
     jasmin: str  # a virtual environment that has it; empty = it is not measured
 
 

@@ -179,7 +179,8 @@ class Gateway:
     accepted = ACCEPTED["smsfox"]
     submits_at_start = 1
 
-    def __init__(self, folder: Path, configuration: str, database: str = "") -> None:
+    def __init__(self, folder: Path, configuration: str, database: str = "", source: Path | None = None) -> None:
+        """`source` is a folder with another version of the package; without it, it is the installed one."""
         self.port, self.smpp_port = free_port(), free_port()
         self.processes = Processes()
         self.request = smsfox_request(1)
@@ -191,6 +192,8 @@ class Gateway:
             "CHAPPE_SMPP": f"127.0.0.1:{self.smpp_port}",
             "CHAPPE_ALLOWED_NETWORKS": "127.0.0.0/8",
         }
+        if source is not None:
+            self._environment["PYTHONPATH"] = str(source)
         file = folder / "gateway.toml"
         file.write_text(configuration)
         subprocess.run([CHAPPE, "apply", file], check=True, env=self._environment, stdout=subprocess.DEVNULL)
@@ -288,11 +291,13 @@ class Rig:
             yield Path(folder)
 
     @contextlib.contextmanager
-    def gateway(self, configuration: str = "", *, throughput: float = 0.0, database: str = "") -> Iterator[Gateway]:
+    def gateway(
+        self, configuration: str = "", *, throughput: float = 0.0, database: str = "", source: Path | None = None
+    ) -> Iterator[Gateway]:
         """A gateway that is not started yet; without a configuration it has a carrier inside that takes `throughput`
         messages a second (0 = all)."""
         with self.folder() as folder:
-            gateway = Gateway(folder, configuration or simulated_configuration(self.sink, throughput), database)
+            gateway = Gateway(folder, configuration or simulated_configuration(self.sink, throughput), database, source)
             try:
                 yield gateway
             finally:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+import against
 import alone
 import beside
 import chappe
@@ -42,7 +43,9 @@ FIGURES: dict[int, Callable[[Rig, Options], Rows]] = {
     9: beside.smpp_to_smpp,
     10: beside.slow_answers,
     11: beside.code_behind_bulk,
+    12: against.earlier_versions,
 }
+OF_COMMITS = 12  # which says nothing without --against
 RATIOS = (  # what, then the figure and row above the line, then those below it
     ("processor time of a message, in floors of the front", (1, CPU), (5, CPU)),
     ("end to end, PostgreSQL to SQLite", (6, END_TO_END), (1, END_TO_END)),
@@ -84,15 +87,25 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10, help="how long each load lasts [10]")
     parser.add_argument("--connections", type=int, default=64, help="kept-alive connections of the load [64]")
     parser.add_argument("--queued", type=int, default=1_000_000, help="messages of figure 3 [1000000]")
-    parser.add_argument("--messages", type=int, default=30_000, help="of each measurement of figures 8 and 9 [30000]")
-    parser.add_argument("--repetitions", type=int, default=3, help="of each measurement of figures 8 and 9 [3]")
+    parser.add_argument("--messages", type=int, default=30_000, help="of each measurement of figures 8, 9, 12 [30000]")
+    parser.add_argument("--repetitions", type=int, default=3, help="of each measurement of figures 8, 9, 12 [3]")
+    parser.add_argument("--against", default="", help="commits to measure beside this version, in figure 12")
     parser.add_argument("--jasmin", default="", help="a virtual environment with Jasmin, for figures 8 and 9")
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="a disk for the databases [/var/tmp]")
     parser.add_argument("--profile", action="store_true", help="only tell where the time of figures 1, 8 and 9 goes")
     given = parser.parse_args()
-    options = Options(given.seconds, given.connections, given.queued, given.messages, given.repetitions, given.jasmin)
+    options = Options(
+        seconds=given.seconds,
+        connections=given.connections,
+        queued=given.queued,
+        messages=given.messages,
+        repetitions=given.repetitions,
+        against=[commit for commit in given.against.split(",") if commit],
+        jasmin=given.jasmin,
+    )
     known = PROFILED if given.profile else FIGURES
-    chosen = [int(number) for number in given.only.split(",")] if given.only else list(known)
+    all_of_them = [number for number in known if number != OF_COMMITS or options.against]
+    chosen = [int(number) for number in given.only.split(",")] if given.only else all_of_them
     if unknown := set(chosen) - set(known):
         parser.error(f"there is no figure {min(unknown)}; there are {', '.join(map(str, known))}")
     with open_rig(given.folder) as rig:
