@@ -32,6 +32,7 @@ from chappe.core.model import (
     Priority,
     Receipt,
     Report,
+    Service,
     SmppAccess,
     State,
     Submission,
@@ -1130,6 +1131,12 @@ def test_a_submission_arrives(submission: Submission, words: LinkWords, referenc
         submission = msgspec.structs.replace(submission, text=submission.text.rstrip("@\r"))
         heard = msgspec.structs.replace(heard, text=heard.text.rstrip("@\r"))
     assert msgspec.structs.replace(heard, memo="") == submission
+
+
+def test_what_is_lost_is_declared() -> None:
+    """docs/dialects/smpp.md, what is lost on the way: these fields and no others."""
+    said = asked(reference="17", service=Service.PREMIUM, priority=Priority.BULK, wants_callbacks=False)
+    assert msgspec.structs.replace(arrived(said, WORDS, 0), memo="") == asked()
 
 
 @given(
