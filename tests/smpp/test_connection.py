@@ -5,6 +5,7 @@ import gc
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from chappe.listeners.tls import make_self_signed, server_context
 from chappe.smpp.connection import (
     READ_PAUSE_BYTES,
     WRITE_BYTES_MAX,
+    WRITE_PAUSE_BYTES,
     Connection,
     LinkLost,
     NotSent,
@@ -35,6 +37,7 @@ from chappe.smpp.pdu import (
     DataSmResponse,
     DeliverSm,
     EnquireLink,
+    EnquireLinkResponse,
     GenericNack,
     Outbind,
     Pdu,
@@ -195,8 +198,12 @@ class Stand:
         end_s = self.clock.now_s + seconds
         while self.clock.now_s < end_s:
             self.clock.now_s = min(end_s, self.clock.now_s + 1)
-            for _ in range(20):
-                await asyncio.sleep(0)
+            await self.turn()
+
+    async def turn(self) -> None:
+        """Let everything happen that is on its way."""
+        for _ in range(20):
+            await asyncio.sleep(0)
 
 
 class Stranger:
@@ -404,6 +411,50 @@ def test_requests_keep_their_order(run: Run) -> None:
     run(scene)
 
 
+def test_reads_of_one_turn_keep_their_order() -> None:
+    """A loop may hand over several reads before anybody runs: the second does not overtake what the first put off."""
+
+    async def scene(stand: Stand) -> None:
+        esme, stranger = await stand.beside_stranger(Role.ESME)
+        answer = esme.connection.ask(SubmitSm())
+        await stand.hear(stranger)
+        esme.connection.data_received(encode(Pdu(SubmitSmResponse(), 2)) + encode(Pdu(DeliverSm(source="1"), 1)))
+        esme.connection.data_received(encode(Pdu(DeliverSm(source="2"), 2)))
+        await answer
+        await stand.hear(stranger, 2)
+        assert [pdu.body for pdu in esme.heard] == [DeliverSm(source="1"), DeliverSm(source="2")]
+
+    run_told(scene)
+
+
+def test_what_cannot_be_answered_is_not_heard() -> None:
+    """Requests that were put off when the link broke go nowhere: the peer will ask again, and once is enough."""
+
+    async def scene(stand: Stand) -> None:
+        esme, stranger = await stand.beside_stranger(Role.ESME)
+        answer = esme.connection.ask(SubmitSm())
+        await stand.hear(stranger)
+        esme.connection.data_received(encode(Pdu(SubmitSmResponse(), 2)) + encode(Pdu(DeliverSm(), 1)))
+        esme.connection.abort("cut")
+        assert (await answer).status == Status.OK
+        await stand.until(lambda: esme.reasons)
+        assert esme.heard == []
+
+    run_told(scene)
+
+
+def test_the_reason_is_what_came_first() -> None:
+    """A link that breaks while it is being ended was ended for the reason that there was."""
+
+    async def scene(stand: Stand) -> None:
+        centre, _ = await stand.beside_stranger(Role.MESSAGE_CENTRE)
+        centre.connection.data_received(b"\0\0\0\0")
+        centre.connection.connection_lost(ConnectionResetError())
+        assert centre.reasons == ["no such command_length"]
+
+    run_told(scene)
+
+
 def test_a_turn_leaves_in_one_write() -> None:
     """What is asked and answered during one turn of the loop is one write, and one read for the peer."""
 
@@ -521,6 +572,21 @@ def test_a_tls_hello_that_leads_nowhere_is_closed(
         await stand.until(lambda: centre.reasons)
         assert centre.reasons == ["TLS handshake failed" if has_certificate else "no such command_length"]
         assert centre.opened_count == 1
+
+    run(scene)
+
+
+def test_only_the_first_octet_may_begin_a_hello(run: Run, certificate: tuple[Path, Path]) -> None:
+    """On a port for both, a later read that begins with 0x16 is part of a PDU."""
+
+    async def scene(stand: Stand) -> None:
+        context = server_context(*certificate)
+        _, stranger = await stand.beside_stranger(Role.MESSAGE_CENTRE, tls=context)
+        octets = encode(Pdu(SubmitSm(short_message=b"\x16" * 100), 3))
+        stranger.socket.sendall(encode(Pdu(EnquireLink(), 2)) + octets[:60])
+        assert await stand.hear(stranger) == [Pdu(EnquireLinkResponse(), 2)]
+        stranger.socket.sendall(octets[60:])
+        assert await stand.hear(stranger) == [Pdu(SubmitSmResponse(), 3)]
 
     run(scene)
 
@@ -676,6 +742,19 @@ def test_an_answer_that_never_comes_is_overdue() -> None:
     run_told(scene)
 
 
+def test_what_waits_too_long_is_not_sent() -> None:
+    """A request that found no room in the window for as long as an answer may take never leaves."""
+
+    async def scene(stand: Stand) -> None:
+        esme, centre = await stand.link(timers=Timers(response_s=5, enquire_link_s=3), window=1)
+        centre.answers_at_once = False
+        waiting, held = esme.connection.ask(SubmitSm()), esme.connection.ask(SubmitSm())
+        await stand.pass_time(6)
+        assert (waiting.done(), type(held.exception())) == (False, NotSent)
+
+    run_told(scene)
+
+
 @pytest.mark.parametrize("role", Role)
 def test_who_never_binds_is_let_go(role: Role) -> None:
     """Ten seconds after the connection without a bind either end hangs up."""
@@ -695,7 +774,8 @@ def test_half_a_pdu_ends_the_connection() -> None:
     """A peer that stops within a PDU is closed after 15 s."""
 
     async def scene(stand: Stand) -> None:
-        centre, stranger = await stand.beside_stranger(Role.MESSAGE_CENTRE)
+        timers = Timers(enquire_link_s=0, response_s=0)
+        centre, stranger = await stand.beside_stranger(Role.MESSAGE_CENTRE, timers=timers)
         await stand.pass_time(20)
         stranger.socket.sendall(encode(Pdu(SubmitSm(), 2))[:20])
         await stand.pass_time(14)
@@ -724,9 +804,9 @@ def test_unbind_does_not_wait_for_ever() -> None:
     async def scene(stand: Stand) -> None:
         esme, stranger = await stand.beside_stranger(Role.ESME)
         waiting = esme.connection.ask(SubmitSm())
-        leaving = asyncio.create_task(esme.connection.unbind(7.0))
+        leaving = asyncio.create_task(esme.connection.unbind(3.0))
         await asyncio.sleep(0)
-        await stand.pass_time(6)
+        await stand.pass_time(2)
         assert (leaving.done(), waiting.done(), esme.connection.state) == (False, False, BindState.UNBOUND)
         await stand.pass_time(1)
         await leaving
@@ -741,50 +821,72 @@ def test_unbind_does_not_wait_for_ever() -> None:
 LONG = DataSm(tlvs=((0x0424, bytes(60_000)),))
 
 
+def narrow(end: End, stranger: Stranger) -> asyncio.Transport:
+    """Leave the kernel little room, so that what is not read stays with us."""
+    transport = end.connection._transport
+    assert transport is not None
+    for side in (transport.get_extra_info("socket"), stranger.socket):
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            side.setsockopt(socket.SOL_SOCKET, buffer, 65_536)
+    return transport
+
+
 def test_requests_wait_for_a_peer_that_does_not_read(run: Run) -> None:
-    """However much is asked, only so much is written; once the peer reads, everything comes and is answered."""
+    """However much is asked, about a mebibyte is written; once the peer reads, everything comes, answers or not."""
 
     async def scene(stand: Stand) -> None:
         esme, stranger = await stand.beside_stranger(Role.ESME)
-        transport = esme.connection._transport
-        assert transport is not None
+        transport = narrow(esme, stranger)
         waiting = []
         for _ in range(60):
             waiting.append(esme.connection.ask(LONG))
             await asyncio.sleep(0)
-        assert transport.get_write_buffer_size() < READ_PAUSE_BYTES
+        assert WRITE_PAUSE_BYTES * 0.9 < transport.get_write_buffer_size() < WRITE_PAUSE_BYTES * 1.3
+        requests = await stand.hear(stranger, 60)
         assert not any(future.done() for future in waiting)
-        answered = 0
-        while answered < 60:
-            (request,) = await stand.hear(stranger)
-            stranger.say(Pdu(DataSmResponse(), request.sequence))
-            answered += 1
+        stranger.say(*[Pdu(DataSmResponse(), request.sequence) for request in requests])
         await asyncio.gather(*waiting)
         assert esme.reasons == []
 
     run(scene)
 
 
+def test_whatever_is_asked_in_one_turn_leaves(run: Run) -> None:
+    """What did not fit into the first write follows by itself."""
+
+    async def scene(stand: Stand) -> None:
+        esme, stranger = await stand.beside_stranger(Role.ESME)
+        for _ in range(12):
+            esme.connection.ask(LONG)
+        await stand.hear(stranger, 12)
+
+    run(scene)
+
+
 def test_a_peer_that_does_not_read_is_not_read_either(run: Run) -> None:
     """Who asks and asks and never reads an answer is stopped within bounds, and served when it reads again."""
+    count = 25_000
 
     async def scene(stand: Stand) -> None:
         centre, stranger = await stand.beside_stranger(Role.MESSAGE_CENTRE)
-        transport = centre.connection._transport
-        assert transport is not None
+        transport = narrow(centre, stranger)
         long = ((0x1400, bytes(200)),)
         centre.connection._hear = lambda connection, pdu: connection.answer(pdu, SubmitSmResponse(tlvs=long))
-        octets = b"".join(encode(Pdu(SubmitSm(short_message=bytes(200)), number)) for number in range(30_000))
+        octets = b"".join(encode(Pdu(SubmitSm(short_message=bytes(200)), number)) for number in range(count))
         sent = unmoved = answers = 0
-        while answers < 30_000:
+        while unmoved < 100 and sent < len(octets):
             try:
                 sent += stranger.socket.send(octets[sent : sent + 20_000])
                 unmoved = 0
             except BlockingIOError:
                 unmoved += 1
-            if unmoved > 100 or sent == len(octets):  # now it reads
-                assert transport.get_write_buffer_size() < WRITE_BYTES_MAX
-                answers, stranger.heard = answers + len(stranger.read()), []
+            await asyncio.sleep(0)
+        assert READ_PAUSE_BYTES < transport.get_write_buffer_size() < WRITE_BYTES_MAX
+        assert sent < len(octets)
+        while answers < count:
+            with suppress(BlockingIOError):
+                sent += stranger.socket.send(octets[sent : sent + 20_000])
+            answers, stranger.heard = answers + len(stranger.read()), []
             await asyncio.sleep(0)
         assert centre.reasons == []
 
@@ -812,15 +914,16 @@ def test_the_last_words_do_not_take_for_ever() -> None:
     """A peer that does not read our goodbye is cut after a moment."""
 
     async def scene(stand: Stand) -> None:
-        esme, stranger = await stand.beside_stranger(Role.ESME, window=5)
-        stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        waiting = [esme.connection.ask(LONG) for _ in range(60)]
-        for _ in range(100):
-            await asyncio.sleep(0)
+        esme, stranger = await stand.beside_stranger(Role.ESME, window=15)
+        narrow(esme, stranger)
+        waiting = [esme.connection.ask(LONG) for _ in range(20)]
+        await stand.turn()
         leaving = asyncio.create_task(esme.connection.unbind(3.0))
+        await asyncio.sleep(0)
         await stand.pass_time(4)
-        await stand.pass_time(2)
-        await stand.until(leaving.done)
+        assert not leaving.done()
+        await stand.pass_time(1)
+        await leaving
         assert {type(future.exception()) for future in waiting} == {NotSent, LinkLost}
         assert esme.reasons == ["unbound by us"]
 

@@ -696,6 +696,16 @@ def test_the_next_half_pdu_has_its_own_time() -> None:
     assert not any("rest of a PDU" in what for _, what in run(centre, 45.0))
 
 
+def test_who_does_not_listen_waits() -> None:
+    """While we do not read, the rest of a PDU is not late; once we read again it has its whole time."""
+    centre = ends(timers=Timers(enquire_link_s=0, response_s=0)).centre
+    centre.receive(encode(Pdu(SubmitSm(), 5))[:20], 0.0)
+    centre.is_deaf = True
+    assert run(centre, 100.0) == []
+    centre.listen(100.0)
+    assert run(centre, 200.0) == [(100.0 + PARTIAL_S, "the rest of a PDU did not come")]
+
+
 def test_zero_means_for_ever() -> None:
     """Timers of 0 never go off, bound or not."""
     timers = Timers(session_init_s=0, enquire_link_s=0, response_s=0, inactivity_s=0)

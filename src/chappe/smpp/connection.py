@@ -76,7 +76,6 @@ class Connection(asyncio.Protocol):
         self._requests: deque[Pdu] = deque()  # heard, handed out when those who wait for answers have run
         self._is_flush_due = False
         self._timer: asyncio.TimerHandle | None = None
-        self._is_reading = True
         self._tls = tls  # until the first octets have come
 
     # What the owner does
@@ -217,10 +216,11 @@ class Connection(asyncio.Protocol):
         session.is_paused = False
         if self._reason or self._transport is None:
             return
-        if not self._is_reading:
-            self._is_reading = True
+        now_s = self._clock.monotonic_s()
+        if session.is_deaf:
+            session.listen(now_s)
             self._transport.resume_reading()
-        session.release(self._clock.monotonic_s())
+        session.release(now_s)
         self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -256,8 +256,8 @@ class Connection(asyncio.Protocol):
         size = transport.get_write_buffer_size()
         if size > WRITE_BYTES_MAX:
             self.abort("the peer does not read")
-        elif size > READ_PAUSE_BYTES and self._is_reading:
-            self._is_reading = False
+        elif size > READ_PAUSE_BYTES and not self._session.is_deaf:
+            self._session.is_deaf = True
             transport.pause_reading()
 
     def _close(self, reason: str) -> None:

@@ -219,6 +219,7 @@ class Session(Generic[Token]):
         self.heard_unanswered = 0  # requests of the peer that were handed out and have no answer yet
         self.counts = Counts()
         self.is_paused = False  # the peer reads too slowly: requests are held back
+        self.is_deaf = False  # and so slowly that we stopped reading: nobody is blamed for what does not come
         self.pending: dict[int, Asked[Token]] = {}  # by sequence number, the oldest first
         self.held: deque[Held[Token]] = deque()
         self._held_octets = 0
@@ -359,6 +360,12 @@ class Session(Generic[Token]):
         self._held_octets -= len(held.octets)
         return held
 
+    def listen(self, now_s: float) -> None:
+        """Reading goes on: what is to come has its whole time again."""
+        self.is_deaf = False
+        if self._partial:
+            self._partial_s = now_s
+
     # The end
 
     def leave(self, now_s: float, timeout_s: float) -> list[Token]:
@@ -389,7 +396,7 @@ class Session(Generic[Token]):
         """When `tick` has to be called next, unless something happens before."""
         if self.ending or self.state is CLOSED:
             return NEVER
-        due_s = min(self._partial_s + PARTIAL_S, self._leave_s)
+        due_s = min(self._partial_until_s, self._leave_s)
         timers = self.timers
         oldest_s = next(iter(self.pending.values())).at_s if self.pending else NEVER
         due_s = min(due_s, after(oldest_s, 2 * timers.response_s))
@@ -411,7 +418,7 @@ class Session(Generic[Token]):
         is_opening = self._stands in (OPEN, OUTBOUND)
         if self._leave_s <= now_s:
             self._leave_at_once()
-        elif self._partial_s + PARTIAL_S <= now_s:
+        elif self._partial_until_s <= now_s:
             self.ending = "the rest of a PDU did not come"
         elif is_opening and after(self._opened_s, self.timers.session_init_s) <= now_s:
             self.ending = "not bound in time"
@@ -423,6 +430,10 @@ class Session(Generic[Token]):
                 self._probe(now_s)
                 self._end_idleness(now_s, ended)
         return ended
+
+    @property
+    def _partial_until_s(self) -> float:
+        return NEVER if self.is_deaf else self._partial_s + PARTIAL_S
 
     @property
     def _silent_at_s(self) -> float:
