@@ -53,6 +53,7 @@ class Centre:
         self.binds: list[Bind] = []
         self.requests: list[tuple[Connection, Pdu]] = []
         self.unreadable: list[PduError] = []
+        self.reasons: list[str] = []  # why connections ended
         self.port = 0
         self.server: asyncio.Server | None = None
         self._changed = asyncio.Event()
@@ -122,7 +123,8 @@ class Centre:
         self.connections.append(connection)
         self._changed.set()
 
-    def _closed(self, connection: Connection, _reason: str) -> None:
+    def _closed(self, connection: Connection, reason: str) -> None:
+        self.reasons.append(reason)
         if connection in self.connections:
             self.connections.remove(connection)
         self._changed.set()

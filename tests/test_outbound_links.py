@@ -67,6 +67,7 @@ def connected(
         ("carrier.invalid", ["127.0.0.1"], Networks(), "forbidden network: loopback"),
         ("carrier.invalid", ["127.0.0.1", "10.0.0.1"], LOOPBACK, "forbidden network: private"),
         ("carrier.invalid", ["169.254.169.254"], OPEN, "forbidden network: cloud metadata"),
+        ("carrier.invalid", ["fe80::1%lo"], OPEN, "not an address that can be pinned"),
         ("carrier.invalid", ["127.0.0.9"], LOOPBACK, "connection refused"),
         ("carrier.invalid", [], LOOPBACK, "the host name does not resolve"),
         ("other.invalid", ["127.0.0.1"], LOOPBACK, "the host name does not resolve"),

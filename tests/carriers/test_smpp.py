@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from chappe.carriers.binds import AWAY, FOR_GOOD, LOST, REFUSED, REFUSED_FOR_GOOD, words_of
+from chappe.carriers.binds import AWAY, LOST, REFUSED, REFUSED_FOR_GOOD, waits_for, words_of
 from chappe.carriers.smpp import SmppCarrier, option_objection
 from chappe.clock import SystemClock
 from chappe.core.centre import Accepted, Cancelled, Refusal, Refused, Uncertain, Verdict
@@ -242,8 +242,8 @@ def test_waits_grow_and_end() -> None:
         assert longest == sorted(longest)
         assert all(wait / 2 < cut <= wait for wait, cut in zip(longest, shortest, strict=True))
     assert LOST.longest_s + 1 <= 5  # R6: back within five seconds
-    assert Status.INVALID_PASSWORD in FOR_GOOD
-    assert Status.ALREADY_BOUND not in FOR_GOOD
+    assert waits_for(Status.INVALID_PASSWORD) is REFUSED_FOR_GOOD
+    assert waits_for(Status.ALREADY_BOUND) is waits_for(0x4F0) is REFUSED
     assert words_of(0x4F0) == "status 0x4f0"
 
 
@@ -261,6 +261,7 @@ def test_a_lost_link_comes_back() -> None:
             await centre.until(lambda: len(centre.binds) == 4 and len(centre.bound) == 2)
             await until(lambda: carrier.links.binds == 2)
             assert len(changes) - before >= 4  # two went, two came
+            assert len(carrier._binds._transmitters) == 2  # and nothing is left of the others
             assert isinstance(await carrier.submit(MESSAGE), Accepted)
 
     run(story())
@@ -309,6 +310,7 @@ def test_leaving_is_said() -> None:
             centre.answer(0, "1")
             await closing
             assert isinstance(await verdict, Accepted)
+            await centre.until(lambda: centre.reasons == ["unbound by the peer"])
             refused = await carrier.submit(MESSAGE)
             assert isinstance(refused, Refused)
             assert refused.reason is Refusal.UNREACHABLE

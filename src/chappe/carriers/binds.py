@@ -231,9 +231,8 @@ class Binds:
         self._changed()
 
     def _note_refused(self, way: Way, status: int) -> None:
-        waits = REFUSED_FOR_GOOD if status in FOR_GOOD else REFUSED
         way.failures += 1
-        way.next_s = self._clock.monotonic_s() + waits.after(way.failures, self._random_bits)
+        way.next_s = self._clock.monotonic_s() + waits_for(status).after(way.failures, self._random_bits)
         self._note(way, "bind_refused", f"bind refused: {words_of(status)}")
 
     def _note_away(self, way: Way, detail: str) -> None:
@@ -263,6 +262,11 @@ class Binds:
             log.warning("bind_lost", carrier=self._name, reason=reason)
         self._is_stirred.set()
         self._changed()
+
+
+def waits_for(status: int) -> Waits:
+    """How long a bind waits that was refused with this status."""
+    return REFUSED_FOR_GOOD if status in FOR_GOOD else REFUSED
 
 
 def words_of(status: int) -> str:
