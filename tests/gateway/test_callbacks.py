@@ -14,7 +14,8 @@ from chappe.core.model import Account, Report, State, Submission
 from chappe.dialects.base import Failure, HttpResponse, Reply
 from chappe.dialects.smpp import SMPP
 from chappe.gateway import callbacks
-from chappe.gateway.callbacks import BACKOFF_S, IN_HAND_S, Way, backoff_s, judge
+from chappe.gateway.callbacks import BACKOFF_S, Way, backoff_s, judge
+from chappe.gateway.earlier import IN_HAND_S
 from chappe.gateway.pace import FAILURES_MAX
 from chappe.store import schema
 from chappe.store.callbacks import CallbackDraft, DueCallback
