@@ -182,6 +182,12 @@ WRONG = [
         BindReceiverResponse,
     ),
     (
+        "an address_range of 41 octets",
+        framed(0x01, b"alice\0\0\0\x34\0\0" + b"4" * 41 + b"\0"),
+        Status.BIND_FAILED,
+        BindReceiverResponse,
+    ),
+    (
         "dest_flag 3",
         framed(0x21, TO_SOURCE + b"4477\0" + b"\1\3list\0"),
         Status.INVALID_DESTINATION_FLAG,

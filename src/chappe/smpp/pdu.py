@@ -2,7 +2,8 @@
 
 A body is a record whose fields stand in the order of the wire; `FIELDS` says how each is written (SMPP 3.4, clause 4).
 Reading is strict: a length that does not add up, a text without its end, a number that is cut short is a `PduError`,
-which knows what to answer. Optional parameters (TLVs) are kept as they came, known or not, in their order.
+which knows what to answer. Where nothing is lost by it, what message centres answer and deliver is read with patience.
+Optional parameters (TLVs) are kept as they came, known or not, in their order.
 """
 
 from enum import IntEnum
@@ -581,6 +582,7 @@ BAD_FIELD: dict[str, Status] = {
     "system_id": Status.INVALID_SYSTEM_ID,
     "password": Status.INVALID_PASSWORD,
     "system_type": Status.INVALID_SYSTEM_TYPE,
+    "address_range": Status.BIND_FAILED,
     "service_type": Status.INVALID_SERVICE_TYPE,
     "message_id": Status.INVALID_MESSAGE_ID,
     "schedule_delivery_time": Status.INVALID_SCHEDULE,
