@@ -416,13 +416,15 @@ def test_reads_of_one_turn_keep_their_order() -> None:
 
     async def scene(stand: Stand) -> None:
         esme, stranger = await stand.beside_stranger(Role.ESME)
+        order: list[str] = []
+        esme.connection._hear = lambda _, pdu: order.append(pdu.body.source)  # type: ignore[attr-defined]
         answer = esme.connection.ask(SubmitSm())
+        answer.add_done_callback(lambda _: order.append("answer"))
         await stand.hear(stranger)
         esme.connection.data_received(encode(Pdu(SubmitSmResponse(), 2)) + encode(Pdu(DeliverSm(source="1"), 1)))
         esme.connection.data_received(encode(Pdu(DeliverSm(source="2"), 2)))
-        await answer
-        await stand.hear(stranger, 2)
-        assert [pdu.body for pdu in esme.heard] == [DeliverSm(source="1"), DeliverSm(source="2")]
+        await stand.turn()
+        assert order == ["answer", "1", "2"]
 
     run_told(scene)
 
