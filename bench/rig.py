@@ -173,6 +173,10 @@ def dialect_request(dialect: Dialect, port: int) -> bytes:
     return request.replace(b"44" + b"0" * 12, b"44########0000")
 
 
+class NotStarted(Exception):
+    """A gateway does not start."""
+
+
 class Gateway:
     """chappe on a database of its own. `start` and `stop` may alternate."""
 
@@ -196,7 +200,9 @@ class Gateway:
             self._environment["PYTHONPATH"] = str(source)
         file = folder / "gateway.toml"
         file.write_text(configuration)
-        subprocess.run([CHAPPE, "apply", file], check=True, env=self._environment, stdout=subprocess.DEVNULL)
+        applied = subprocess.run([CHAPPE, "apply", file], env=self._environment, capture_output=True, text=True)
+        if applied.returncode:
+            raise NotStarted(applied.stderr)
 
     def start(self) -> float:
         """Start it; the seconds until it has accepted a first message."""
@@ -205,7 +211,7 @@ class Gateway:
             self.processes.start([CHAPPE, "serve"], env=self._environment, stdout=log, stderr=log)
         while not self._accepts(self.request.replace(b"#", b"9")):
             if self.processes.have_ended or time.monotonic() > started_s + START_TIMEOUT_S:
-                raise RuntimeError(f"chappe does not start:\n{self._log.read_text()[-2000:]}")
+                raise NotStarted(f"chappe does not start:\n{self._log.read_text()[-2000:]}")
             time.sleep(POLL_S)
         return time.monotonic() - started_s
 
