@@ -67,7 +67,7 @@ def test_a_blocked_number_is_not_written_to(tmp_path: Path) -> None:
             directory=lambda: middle.directory.current,
             clock=middle.time,
             ids=middle.ids,
-            wake=lambda _: None,
+            wake=lambda _, *, is_urgent=True: None,
             feed=middle.feed,
             is_blocked=desk.blacklist.is_blocked,
         )

@@ -11,7 +11,7 @@ from chappe.core.centre import Accepted, Refusal, Refused, Uncertain
 from chappe.core.model import Message, Priority, Report, State, Submission
 from chappe.dialects.base import DETAIL_MAX
 from chappe.dialects.proovl import PROOVL
-from chappe.gateway.dispatch import LINKS_PATIENCE_S
+from chappe.gateway.dispatch import AHEAD, LINKS_PATIENCE_S
 from chappe.gateway.feed import Step
 from chappe.store import schema
 from chappe.store.database import StoreUnavailable
@@ -679,6 +679,37 @@ def test_room_that_is_not_used_is_given_back(tmp_path: Path) -> None:
         assert middle.dispatcher("first").in_flight_count == 20
 
     play(tmp_path, script, world(window=20).replace("100.00", "0.20"), SCRIPTS)
+
+
+def test_what_is_urgent_leaves_without_queueing_before_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While hundreds wait for a slow carrier, a few urgent messages leave with the commit that accepts them; the rate
+    stays what it is, and one that comes behind urgent ones that wait has to queue."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.always = YES
+        for start in range(0, 300, 100):
+            await middle.submit(*(str(447_700_900_000 + start + at) for at in range(100)))
+        await middle.pass_time(2, step_s=0.01)
+        before, claims = len(first.asked), counted_claims(middle, monkeypatch)
+        for number in range(AHEAD):
+            await middle.submit(f"44770091000{number}", priority=Priority.URGENT)
+        assert [one.recipients[0] for one in first.asked[before:]] == ["447700910000", "447700910001"]
+        for number in range(2, 6):
+            await middle.submit(f"44770091000{number}", priority=Priority.URGENT)
+        assert len(first.asked) == before + AHEAD
+        assert not [claim for claim in claims if claim.carrier_id == first_id(middle)]
+        await middle.pass_time(1, step_s=0.01)
+        assert [one.recipients[0] for one in first.asked[before + AHEAD :]][:4] == [
+            f"44770091000{number}" for number in range(2, 6)
+        ]
+        assert len(first.asked) - before <= 20 + AHEAD
+
+    play(tmp_path, script, world(throughput=20), SCRIPTS)
+
+
+def first_id(middle: Middle) -> int:
+    return middle.carrier("first").id
 
 
 @pytest.mark.parametrize("is_kept", [True, False])

@@ -22,7 +22,7 @@ import structlog
 from chappe.clock import Clock
 from chappe.core.centre import Accepted, MessageCentre, Refusal, Refused, Uncertain, Verdict
 from chappe.core.lifecycle import Move, after_doubt, after_query, after_verdict
-from chappe.core.model import Carrier, Message, Report, State, Submission, UncertainPolicy
+from chappe.core.model import Carrier, Message, Priority, Report, State, Submission, UncertainPolicy
 from chappe.dialects.base import DETAIL_MAX
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.pace import Change, Link, Rate, Throughput
@@ -39,6 +39,7 @@ CLAIM_MAX = 200
 DETOUR_MAX = 200
 DETOUR_OVERLAP_MS = 10_000  # how late a message may be kept after it came due, and still be passed on at once
 DETOUR_WHOLE_MS = 60_000  # how often all that waits is looked through for what another carrier could take
+AHEAD = 2  # places that urgent messages may take in advance of a carrier's throughput
 LINKS_PATIENCE_S = 2.0  # how long all binds may be gone before another carrier is asked
 SEGMENTS_WEIGHT = 0.1  # of the last message, in the average of what one takes
 WORDS_MAX = 100  # characters of what a carrier said last
@@ -95,7 +96,8 @@ class Dispatcher:
         self._answers: set[asyncio.Future[Verdict]] = set()  # of a carrier that answers without a task
         self._doubts_count = 0  # came into doubt since this was last logged
         self._is_woken = asyncio.Event()
-        self._wakes_count = 0
+        self._wakes_count = self._urgent_wakes_count = 0
+        self._is_urgent_gone = False  # the last claim left nobody waiting who is urgent, and nobody urgent came since
         self._is_short = False  # the last claim left nobody waiting ...
         self._is_drained = False  # ... and nobody came to wait since
         self._is_up = centre.links.is_up  # these two follow the links
@@ -110,10 +112,13 @@ class Dispatcher:
     def in_flight_count(self) -> int:
         return len(self._under_way)
 
-    def wake(self) -> None:
+    def wake(self, *, is_urgent: bool = True) -> None:
         """Look now: something may be due."""
         self._wakes_count += 1
         self._is_drained = False
+        if is_urgent:
+            self._urgent_wakes_count += 1
+            self._is_urgent_gone = False
         self._is_woken.set()
 
     def _follow_links(self) -> None:
@@ -143,15 +148,21 @@ class Dispatcher:
 
     def room(self) -> int:
         """How much may leave now: messages, or segments where the way is by binds."""
-        now_s, window = self._clock.monotonic_s(), self._window
-        if self._is_stopping or not self._is_up:
-            return 0
-        if len(self._unrecorded) > UNRECORDED_FACTOR * window:
-            return 0
-        room = self.link.allowance(window, now_s) - self._taken
+        now_s = self._clock.monotonic_s()
         allowance = self._throughput.allowance(now_s)
-        room = min(room, CLAIM_MAX if allowance is None else allowance, CLAIM_MAX)
+        room = min(self._window_left(now_s), CLAIM_MAX if allowance is None else allowance, CLAIM_MAX)
         return max(0, room - self._claiming_count)
+
+    def _window_left(self, now_s: float) -> int:
+        window = self._window
+        if self._is_stopping or not self._is_up or len(self._unrecorded) > UNRECORDED_FACTOR * window:
+            return 0
+        return self.link.allowance(window, now_s) - self._taken
+
+    def _room_ahead(self) -> int:
+        """How much may leave now that is urgent: of the window what there is, of the throughput a little in advance."""
+        now_s = self._clock.monotonic_s()
+        return max(0, min(self._window_left(now_s) - self._claiming_count, self._throughput.ahead(now_s) + AHEAD))
 
     def spend(self, messages: Iterable[Message]) -> None:
         """These leave: take what they need of the room. The window has it back with each answer."""
@@ -172,8 +183,13 @@ class Dispatcher:
     # What leaves without queueing
 
     def reserve(self, messages: Sequence[Message]) -> bool:
-        """Take room for messages that are about to be kept; not where others wait, who would be overtaken."""
-        if not self._is_drained or sum(map(self._takes, messages)) > self.room():
+        """Take room for messages that are about to be kept; not where others wait who must not be overtaken. What is
+        urgent overtakes what is not, a little ahead of its time: bulk takes each place as soon as there is one."""
+        if self._is_drained:
+            room = self.room()
+        else:
+            room = self._room_ahead() if self._is_urgent_gone and are_urgent(messages) else 0
+        if sum(map(self._takes, messages)) > room:
             return False
         self.in_hand.update(message.id for message in messages)
         self.spend(messages)
@@ -261,7 +277,7 @@ class Dispatcher:
         room = self.room()
         if room:
             self._passed_on_ms = 0
-            wakes_count = self._wakes_count
+            wakes_count, urgent_wakes_count = self._wakes_count, self._urgent_wakes_count
             if self._is_short:  # hardly anybody waits: what comes during this claim need not queue behind it
                 room, self._is_drained = max(1, room - room // 4), True
             count_max = max(1, int(room / self._taken_each))
@@ -272,6 +288,9 @@ class Dispatcher:
                 self._claiming_count = 0
             self._is_short = len(claimed) < count_max
             self._is_drained = self._is_short and wakes_count == self._wakes_count
+            # A claim takes what is urgent first: where it brings anything else, or little, nothing urgent is left.
+            is_all = self._is_short or not are_urgent(claimed)
+            self._is_urgent_gone = is_all and urgent_wakes_count == self._urgent_wakes_count
             self.spend(claimed)
             for message in claimed:
                 self._launch(message)
@@ -507,6 +526,10 @@ def detail_of(verdict: Verdict) -> str:
     if isinstance(verdict, Refused):
         return f"{verdict.reason}: {verdict.detail}"[:DETAIL_MAX] if verdict.detail else verdict.reason.value
     return verdict.detail[:DETAIL_MAX] if isinstance(verdict, Uncertain) else ""
+
+
+def are_urgent(messages: Iterable[Message]) -> bool:
+    return all(message.priority is Priority.URGENT for message in messages)
 
 
 MANY_DIGITS = re.compile(r"\d{4,}").sub

@@ -24,10 +24,11 @@ class Fleet:
     def dispatchers(self) -> list[Dispatcher]:
         return list(self._dispatchers.values())
 
-    def wake(self, carrier_id: int) -> None:
+    def wake(self, carrier_id: int, *, is_urgent: bool = True) -> None:
+        """Something may be due at a carrier, and may be urgent unless the caller knows better."""
         dispatcher = self._dispatchers.get(carrier_id)
         if dispatcher is not None:
-            dispatcher.wake()
+            dispatcher.wake(is_urgent=is_urgent)
 
     def reserve(self, carrier_id: int, messages: Sequence[Message]) -> Dispatcher | None:
         """Room at a carrier for messages that are about to be kept, where nothing waits that would have to go first:

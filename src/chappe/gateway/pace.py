@@ -5,6 +5,7 @@ Pure: everything here is told the time.
 
 from collections import deque
 from enum import StrEnum
+from math import floor
 
 from chappe.core.centre import REMEDIES, RETRY_AFTER_MAX_S, Accepted, Refusal, Refused, Uncertain, Verdict
 
@@ -34,6 +35,10 @@ class Throughput:
         self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._per_s)
         self._filled_s = now_s
         return int(self._tokens)
+
+    def ahead(self, now_s: float) -> int:
+        """The same for what may go a little in advance: less than 0 where more has gone than there was room for."""
+        return 0 if self.allowance(now_s) is None else floor(self._tokens)
 
     def spend(self, count: int) -> None:
         if self._per_s:

@@ -62,6 +62,12 @@ class Room(Protocol):
     def release(self, messages: Sequence[Message], *, is_lost: bool) -> None: ...
 
 
+class Wake(Protocol):
+    """Tells who sends for a carrier that something is due there."""
+
+    def __call__(self, carrier_id: int, *, is_urgent: bool = True) -> None: ...
+
+
 Reserve = Callable[[int, Sequence[Message]], Room | None]  # by the carrier's id; None where they must queue
 
 
@@ -77,7 +83,7 @@ class Intake:
         directory: Callable[[], Known],
         clock: Clock,
         ids: IdMaker,
-        wake: Callable[[int], None],
+        wake: Wake,
         feed: Feed,
         is_blocked: IsBlocked = nobody_is_blocked,
         reserve: Reserve = always_queue,
@@ -170,7 +176,7 @@ class Intake:
                 room.begin(messages)
             else:
                 for carrier_id in {one.carrier_id for one in messages}:
-                    self._wake(carrier_id)
+                    self._wake(carrier_id, is_urgent=messages[0].priority is Priority.URGENT)
             return self._accepted(submission, draft, name)
         return Refused(Refusal.INTERNAL)
 
