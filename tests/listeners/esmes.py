@@ -129,8 +129,12 @@ async def with_smpplib(port: int, story: Callable[[smpplib.client.Client, list[P
 
     def live() -> Result:
         client = smpplib.client.Client("127.0.0.1", port, timeout=PATIENCE_S, allow_unknown_opt_params=True)
-        client.set_message_received_handler(received.append)
-        client.set_message_sent_handler(received.append)
+
+        def keep(pdu: PDU) -> None:
+            received.append(pdu)
+
+        client.set_message_received_handler(keep)
+        client.set_message_sent_handler(keep)
         client.connect()
         try:
             client.bind_transceiver(system_id="alice", password="secret8")
