@@ -575,6 +575,16 @@ def test_who_does_not_bind_in_time_is_let_go(role: Role, state: BindState) -> No
     assert run(session, 100.0) == [(10.0, "not bound in time")]
 
 
+def test_who_waits_for_our_answer_to_its_bind_is_not_late() -> None:
+    """A message centre that takes long over passwords does not hang up on those who wait for it."""
+    both = ends(OPEN)
+    both.esme.ask(BindTransceiver(), "bind", 9.0)
+    (request,) = carry(both.esme, both.centre, 9.0).requests
+    assert run(both.centre, 100.0) == []
+    both.centre.answer(request, BindTransceiverResponse())
+    assert both.centre.state is TRANSCEIVER
+
+
 def test_a_silent_link_is_asked_and_closed() -> None:
     """Half-open: after 30 s of silence comes enquire_link, and 30 s later the end."""
     assert run(ends().esme, 200.0) == [(30.0, "EnquireLink"), (60.0, "no answer to enquire_link")]

@@ -161,7 +161,7 @@ UNANSWERED = frozenset({Outbind.command_id, AlertNotification.command_id})  # ha
 Token = TypeVar("Token")
 
 
-class Asked(NamedTuple, Generic[Token]):
+class Asked(Struct, Generic[Token], frozen=True, gc=False):
     """A request of ours without an answer yet."""
 
     at_s: float
@@ -169,7 +169,7 @@ class Asked(NamedTuple, Generic[Token]):
     token: Token
 
 
-class Held(NamedTuple, Generic[Token]):
+class Held(Struct, Generic[Token], frozen=True, gc=False):
     """A request of ours that has not left yet."""
 
     at_s: float
@@ -352,8 +352,8 @@ class Session(Generic[Token]):
     def release(self, now_s: float) -> None:
         """Send what was held back and has room now."""
         while self.held and self._has_room and not self._is_leaving:
-            _, sequence, answer_id, octets, token = self._unhold()
-            self._send(sequence, answer_id, octets, token, now_s)
+            held = self._unhold()
+            self._send(held.sequence, held.answer_id, held.octets, held.token, now_s)
 
     def _unhold(self) -> Held[Token]:
         held = self.held.popleft()
@@ -401,7 +401,7 @@ class Session(Generic[Token]):
         oldest_s = next(iter(self.pending.values())).at_s if self.pending else NEVER
         due_s = min(due_s, after(oldest_s, 2 * timers.response_s))
         if self._stands in (OPEN, OUTBOUND):
-            return min(due_s, after(self._opened_s, timers.session_init_s))
+            return min(due_s, self._init_until_s)
         return min(
             due_s,
             self._silent_at_s,
@@ -420,7 +420,7 @@ class Session(Generic[Token]):
             self._leave_at_once()
         elif self._partial_until_s <= now_s:
             self.ending = "the rest of a PDU did not come"
-        elif is_opening and after(self._opened_s, self.timers.session_init_s) <= now_s:
+        elif is_opening and self._init_until_s <= now_s:
             self.ending = "not bound in time"
         elif self._silent_at_s <= now_s:
             self.ending = "no answer to enquire_link"
@@ -430,6 +430,11 @@ class Session(Generic[Token]):
                 self._probe(now_s)
                 self._end_idleness(now_s, ended)
         return ended
+
+    @property
+    def _init_until_s(self) -> float:
+        """A peer that has asked to be bound has done its part, however long the answer takes us."""
+        return NEVER if self._bind_heard is not None else after(self._opened_s, self.timers.session_init_s)
 
     @property
     def _partial_until_s(self) -> float:
