@@ -275,7 +275,14 @@ class App:
 
     def _build_listener(self, front: Front) -> None:
         self._tls_context = self._tls()
-        metrics = Metrics(self._store, self.feed, lambda: self._fleet.dispatchers, self._callbacks, self._links)
+        metrics = Metrics(
+            self._store,
+            self.feed,
+            lambda: self._fleet.dispatchers,
+            self._callbacks,
+            self._links,
+            lambda: self.smpp.binds(),
+        )
         pages: dict[str, Callable[[HttpRequest], Awaitable[HttpResponse]]] = {
             "/healthz": health_page(self._is_well),
             "/metrics": metrics_page(metrics.samples),

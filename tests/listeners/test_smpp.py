@@ -703,6 +703,18 @@ def test_an_account_is_asked_to_bind(tmp_path: Path) -> None:
     run(story())
 
 
+def test_binds_are_counted(tmp_path: Path) -> None:
+    """/metrics tells how many binds of each kind an account has."""
+
+    async def story() -> None:
+        async with serving(here(tmp_path), world()) as app, bound(app.smpp_port), bound(app.smpp_port, "receiver"):
+            page = (await ask(app.http_port, get("/metrics"))).body.decode()
+            for kind in ("transceiver", "receiver"):
+                assert f'chappe_binds{{account="alice",bind="{kind}"}} 1.0' in page
+
+    run(story())
+
+
 # Limits and strangers
 
 

@@ -1,6 +1,7 @@
 """Figures about the running gateway, as plain samples: who shows them decides how."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from chappe.gateway.callbacks import CallbackDesk
@@ -22,6 +23,8 @@ class Sample(NamedTuple):
 
 
 class Metrics:
+    """`binds` tells, for each bind of a customer, its account's name and how it is bound."""
+
     def __init__(
         self,
         store: Store,
@@ -29,7 +32,9 @@ class Metrics:
         dispatchers: Callable[[], list[Dispatcher]],
         callbacks: CallbackDesk,
         links: LinkDesk,
+        binds: Callable[[], Iterable[tuple[str, str]]] = tuple,
     ) -> None:
+        self._binds = binds
         self._links = links
         self._store = store
         self._feed = feed
@@ -56,6 +61,16 @@ class Metrics:
                 (),
                 self._callbacks.waiting_count,
             ),
+        ]
+        samples += [
+            Sample(
+                "chappe_binds",
+                "Binds of customers, by account and kind.",
+                False,
+                (("account", account), ("bind", kind)),
+                float(count),
+            )
+            for (account, kind), count in sorted(Counter(self._binds()).items())
         ]
         for one in self._dispatchers():
             labels = (("carrier", one.carrier.name),)
