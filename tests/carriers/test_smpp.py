@@ -666,6 +666,47 @@ def test_a_receipt_is_answered_once_it_is_kept() -> None:
     run(story())
 
 
+def test_a_delivery_that_breaks_us_stops_no_other() -> None:
+    """What cannot even be begun is sent back for later, and what came with it is kept."""
+
+    async def story() -> None:
+        def tell(found: Receipt) -> Told:
+            if found.reference == "ab":
+                raise RuntimeError("broken")
+            return Told()
+
+        kept = Kept()
+        kept.tell = tell
+        async with Centre().listening() as centre, carrying(centre, kept=kept):
+            answers = await asyncio.gather(centre.deliver(receipt("AB")), centre.deliver(receipt("AC")))
+            assert [answer.status for answer in answers] == [Status.TEMPORARY_ERROR, Status.OK]
+
+    run(story())
+
+
+def test_a_receipt_behind_its_answer_comes_behind_its_verdict() -> None:
+    """Of an answer and a receipt that come in one piece the verdict is heard first, so that no receipt is parked."""
+    heard: list[str] = []
+
+    def tell(found: Receipt) -> Told:
+        heard.append("receipt")
+        return Told()
+
+    async def story() -> None:
+        def script(centre: Centre, connection: Connection, request: Pdu) -> None:
+            connection.answer(request, SubmitSmResponse("AB"))
+            connection.ask(receipt("AB"))
+
+        kept = Kept()
+        kept.tell = tell
+        async with Centre(script).listening() as centre, carrying(centre, kept=kept) as carrier:
+            asked(carrier).add_done_callback(lambda _verdict: heard.append("verdict"))
+            await until(lambda: len(heard) == 2)
+            assert heard == ["verdict", "receipt"]
+
+    run(story())
+
+
 def test_deliveries_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit of what waits to be kept a receipt is sent back for later, at once."""
     monkeypatch.setattr("chappe.carriers.smpp.DELIVERIES_MAX", 2)

@@ -60,6 +60,7 @@ from chappe.smpp.pdu import (
     SubmitSm,
     encode_body,
 )
+from chappe.smpp.session import HELD_MAX
 
 log = structlog.get_logger()
 
@@ -128,6 +129,7 @@ class SmppCarrier:
         self._emit_inbound = emit_inbound
         self._random_bits = random_bits
         self._concatenation = random_bits(16)  # the last reference that told a long message from others
+        self._heard: list[tuple[Connection, Pdu]] = []
         self._deliveries_count = 0
         self._unreadable_count = 0
         self._ids = ReceiptIds(self._words.receipt_ids)
@@ -225,7 +227,7 @@ class SmppCarrier:
         if connection is None:
             return Refused(Refusal.UNREACHABLE, self._binds.detail)
         waiting = connection.ask(body)
-        if waiting.done() and connection.state.can_transmit:
+        if waiting.done() and connection.state.can_transmit and connection.window_used < HELD_MAX:
             # What a bind that stands does not even begin with does not fit into its fields, today as tomorrow.
             return Refused(Refusal.BAD_REQUEST, str(waiting.exception()))
         return waiting
@@ -271,6 +273,22 @@ class SmppCarrier:
     # What the carrier brings
 
     def _hear(self, connection: Connection, request: Pdu) -> None:
+        """Take what is brought a turn later: by then whoever waited for the answers of the same read has handed them to
+        the store, and a receipt behind its answer finds its message instead of being parked."""
+        if not self._heard:
+            self._loop.call_soon(self._take_heard)
+        self._heard.append((connection, request))
+
+    def _take_heard(self) -> None:
+        heard, self._heard = self._heard, []
+        for connection, request in heard:
+            try:
+                self._take(connection, request)
+            except Exception:  # the next ones are not to blame
+                log.exception("delivery_broke", carrier=self._name)
+                self._answer(connection, request, Status.TEMPORARY_ERROR)
+
+    def _take(self, connection: Connection, request: Pdu) -> None:
         body = request.body
         if not isinstance(body, DeliverSm | DataSm):  # alert_notification and outbind want no answer
             return
