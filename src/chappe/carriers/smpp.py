@@ -60,7 +60,6 @@ from chappe.smpp.pdu import (
     SubmitSm,
     encode_body,
 )
-from chappe.smpp.session import HELD_MAX
 
 log = structlog.get_logger()
 
@@ -227,7 +226,7 @@ class SmppCarrier:
         if connection is None:
             return Refused(Refusal.UNREACHABLE, self._binds.detail)
         waiting = connection.ask(body)
-        if waiting.done() and connection.state.can_transmit and connection.window_used < HELD_MAX:
+        if waiting.done() and connection.state.can_transmit:
             # What a bind that stands does not even begin with does not fit into its fields, today as tomorrow.
             return Refused(Refusal.BAD_REQUEST, str(waiting.exception()))
         return waiting
