@@ -53,6 +53,7 @@ from chappe.smpp.pdu import (
 from chappe.smpp.session import BindState
 
 ROUNDS_MAX = 20_000
+ASYNCIO_READ_BYTES = 256 * 1024  # at most so much per turn
 PATIENCE_S = 20.0  # on a real clock
 SECRET = "correct horse"
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -722,6 +723,27 @@ def test_late_answers_under_a_flood_are_answers() -> None:
         await stand.until(lambda: all(future.done() for future in (*waiting, *last)))
         assert {future.result().body for future in waiting} == {SubmitSmResponse("late")}
         assert (esme.connection.counts.overdue, esme.reasons) == (0, [])
+
+    run_told(scene)
+
+
+def test_answers_that_came_while_we_stood_still_are_answers() -> None:
+    """After a process was stopped for minutes, what lies in its socket is read before anything counts as overdue."""
+
+    async def scene(stand: Stand) -> None:
+        esme, stranger = await stand.beside_stranger(Role.ESME)
+        waiting = [esme.connection.ask(SubmitSm()) for _ in range(6_000)]
+        await stand.hear(stranger, 6_000)
+        octets = b"".join(encode(Pdu(SubmitSmResponse("x" * 64), 2 + number)) for number in range(6_000))
+        assert len(octets) > 1.5 * ASYNCIO_READ_BYTES
+        while octets:
+            with suppress(BlockingIOError):
+                octets = octets[stranger.socket.send(octets) :]
+                stand.clock.now_s = 500.0  # type: ignore[union-attr]
+            await asyncio.sleep(0)
+        await stand.until(lambda: all(future.done() for future in waiting))
+        assert (esme.connection.counts.overdue, esme.reasons) == (0, [])
+        await asyncio.gather(*waiting)
 
     run_told(scene)
 

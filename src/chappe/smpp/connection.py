@@ -27,6 +27,7 @@ WRITE_PAUSE_BYTES: Final = 1_048_576  # unread by the peer: from here on request
 READ_PAUSE_BYTES: Final = 2_097_152  # from here on nothing is read, so that no further answers become due
 WRITE_BYTES_MAX: Final = 4_194_304  # here the peer is given up
 TLS_HANDSHAKE_S: Final = 10.0
+STALL_S: Final = 1.0  # a timer that goes off so late says that the event loop stood still
 LINGER_S: Final = 2.0  # how long the last octets may take to leave
 
 Waiting = asyncio.Future[Pdu]
@@ -76,6 +77,8 @@ class Connection(asyncio.Protocol):
         self._requests: deque[Pdu] = deque()  # heard, handed out when those who wait for answers have run
         self._is_flush_due = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0  # when it is to go off
+        self._has_stalled = False  # it went off late the last time, and was put off once
         self._tls = tls  # until the first octets have come
 
     # What the owner does
@@ -316,12 +319,20 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         session, now_s = self._session, self._clock.monotonic_s()
-        wait_s = min(session.deadline_s - now_s, session.shortest_s)
-        self._timer = self._loop.call_later(max(0.0, wait_s), self._on_timer)
+        self._set_timer(now_s, max(0.0, min(session.deadline_s - now_s, session.shortest_s)))
+
+    def _set_timer(self, now_s: float, wait_s: float) -> None:
+        self._timer_s = now_s + wait_s
+        self._timer = self._loop.call_later(wait_s, self._on_timer)
 
     def _on_timer(self) -> None:
-        session = self._session
-        ended = session.tick(self._clock.monotonic_s())
+        session, now_s = self._session, self._clock.monotonic_s()
+        self._has_stalled = now_s - self._timer_s >= STALL_S and not self._has_stalled
+        if self._has_stalled:
+            # It was us who stood still. What came meanwhile is read first, or answers that are here would be overdue.
+            self._set_timer(now_s, STALL_S)
+            return
+        ended = session.tick(now_s)
         fail(ended.not_sent, NotSent("waited for too long"))
         fail(ended.lost, Overdue("no answer in time"))
         if session.outbox or session.ending:
