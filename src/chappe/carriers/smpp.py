@@ -60,6 +60,7 @@ from chappe.smpp.pdu import (
     SubmitSm,
     encode_body,
 )
+from chappe.smpp.session import Unfit
 
 log = structlog.get_logger()
 
@@ -223,13 +224,7 @@ class SmppCarrier:
 
     def _start_asking(self, body: Body) -> "asyncio.Future[Pdu] | Refused":
         connection = self._binds.freest()
-        if connection is None:
-            return Refused(Refusal.UNREACHABLE, self._binds.detail)
-        waiting = connection.ask(body)
-        if waiting.done() and connection.state.can_transmit:
-            # What a bind that stands does not even begin with does not fit into its fields, today as tomorrow.
-            return Refused(Refusal.BAD_REQUEST, str(waiting.exception()))
-        return waiting
+        return connection.ask(body) if connection is not None else Refused(Refusal.UNREACHABLE, self._binds.detail)
 
     async def _ask(self, body: Body) -> "Answer":
         waiting = self._start_asking(body)
@@ -350,7 +345,7 @@ def answer_of(waiting: "asyncio.Future[Pdu]") -> Answer:
     """What became of a request."""
     error = None if waiting.cancelled() else waiting.exception()
     if isinstance(error, NotSent):
-        return Refused(Refusal.UNREACHABLE, str(error))
+        return Refused(Refusal.BAD_REQUEST if isinstance(error, Unfit) else Refusal.UNREACHABLE, str(error))
     if error is not None or waiting.cancelled():
         return Uncertain(str(error or ""))
     return waiting.result()

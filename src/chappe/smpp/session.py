@@ -15,6 +15,7 @@ there but has not answered in time; `LinkLost`, when it is not there any more. A
 
     Exception
     ├── NotSent
+    │   └── Unfit
     └── LinkLost
         └── Overdue
 """
@@ -112,6 +113,10 @@ class Timers(Struct, frozen=True, kw_only=True):
 
 class NotSent(Exception):
     """Not an octet of the request left."""
+
+
+class Unfit(NotSent):
+    """The request does not fit into its fields, now as later."""
 
 
 class LinkLost(Exception):
@@ -267,7 +272,7 @@ class Session(Generic[Token]):
         try:
             octets = encode_body(body, sequence)
         except PduError as error:
-            raise NotSent(error.detail) from None
+            raise Unfit(error.detail) from None
         if self.held or not self._has_room:
             self.held.append(Held(now_s, sequence, command_id | RESPONSE, octets, token))
             self._held_octets += len(octets)
