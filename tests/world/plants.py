@@ -36,6 +36,7 @@ from chappe.store.messages import Acceptance, Messages
 from chappe.store.money import Ledger
 from chappe.store.numbers import NumberRow, Numbers, Renewal, Renewed, Rental
 from chappe.store.sending import Claim, Outbox, Sending
+from chappe.store.shares import Shares
 
 Patch = pytest.MonkeyPatch
 EVERY = 25  # how rarely a commit is skipped
@@ -170,7 +171,7 @@ def forget_repeats_of_claims(patch: Patch) -> None:
     whole = Outbox._take
 
     def take(self: Outbox, transaction: Transaction, statements: Any, owner: int, claims: Any, _: bool) -> Any:
-        unrepeated = [Claim(one.carrier_id, one.count_max, one.now_ms, one.in_flight, one.is_detour) for one in claims]
+        unrepeated = [structs.replace(one, is_repeat=False) for one in claims]
         return whole(self, transaction, statements, owner, unrepeated, False)
 
     patch.setattr(Outbox, "_take", take)
@@ -181,7 +182,7 @@ def forget_lost_claims(patch: Patch) -> None:
     whole = Store.claim
 
     def claim(self: Store, one: Claim) -> "asyncio.Future[list[Message]]":
-        return whole(self, Claim(one.carrier_id, one.count_max, one.now_ms, one.in_flight, one.is_detour))
+        return whole(self, structs.replace(one, is_repeat=False))
 
     patch.setattr(Store, "claim", claim)
 
@@ -283,7 +284,9 @@ def send_what_cannot_be_charged(patch: Patch) -> None:
 
 
 def send_before_it_is_due(patch: Patch) -> None:
-    rewrite(patch, Outbox, "_claim", "message.due_ms <= :now", "1 = 1")
+    for name in ("_take_one", "_take_many"):
+        rewrite(patch, Shares, name, "message.due_ms <= :now", "1 = 1")
+    rewrite(patch, Shares, "_survey", "<= :now", "> 0")
 
 
 def cancel_for_every_recipient(patch: Patch) -> None:

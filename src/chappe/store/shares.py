@@ -19,6 +19,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     bindparam,
+    case,
     or_,
     select,
     union_all,
@@ -43,7 +44,7 @@ class Seen(NamedTuple):
     priority: int
     account_id: int
     step: int  # from 1
-    first_due_ms: int
+    is_due: int
 
 
 class Shares:
@@ -127,7 +128,7 @@ class Walk:
         is_second_half = False
         while True:
             for one in seen:
-                if one.first_due_ms <= self._now_ms and not (is_second_half and one.account_id > turn):
+                if one.is_due and not (is_second_half and one.account_id > turn):
                     yield one.account_id
             is_end = not seen or seen[-1].step < steps
             if (is_end and (is_second_half or turn == FIRST)) or (is_second_half and seen[-1].account_id >= turn):
@@ -167,12 +168,10 @@ def survey() -> Executable:
         .limit(constant(1))
         .scalar_subquery()
     )
-    seen = (
-        select(walk.c.priority, walk.c.account_id, walk.c.step, first_due_ms.label("first_due_ms"))
-        .where(walk.c.account_id.is_not(None))
-        .cte("seen")
-    )
-    return select(seen).where(or_(seen.c.first_due_ms <= now, seen.c.step == steps)).order_by(seen.c.step)
+    is_due = case((first_due_ms <= now, constant(1)), else_=constant(0)).label("is_due")
+    found = select(walk.c.priority, walk.c.account_id, walk.c.step, is_due)
+    seen = found.where(walk.c.account_id.is_not(None)).cte("seen")
+    return select(seen).where(or_(seen.c.is_due == constant(1), seen.c.step == steps)).order_by(seen.c.step)
 
 
 def next_account(priority: ColumnElement[int], after: ColumnElement[int]) -> ScalarSelect[int]:
