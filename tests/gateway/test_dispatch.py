@@ -682,8 +682,7 @@ def test_room_that_is_not_used_is_given_back(tmp_path: Path) -> None:
 
 
 def test_what_is_urgent_leaves_without_queueing_before_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While hundreds wait for a slow carrier, a few urgent messages leave with the commit that accepts them; the rate
-    stays what it is, and one that comes behind urgent ones that wait has to queue."""
+    """While bulk waits, a few urgent messages leave with the commit that accepts them, and those behind them queue."""
 
     async def script(middle: Middle) -> None:
         first = first_of(middle)
