@@ -9,6 +9,7 @@ where there is one, and nothing here fails because of it.
 
 import argparse
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,6 +109,7 @@ def main() -> None:
     chosen = [int(number) for number in given.only.split(",")] if given.only else all_of_them
     if unknown := set(chosen) - set(known):
         parser.error(f"there is no figure {min(unknown)}; there are {', '.join(map(str, known))}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us early leaves nothing behind
     with open_rig(given.folder) as rig:
         if given.profile:
             for number in chosen:
