@@ -2,7 +2,7 @@
 
 It journals a message when it has read the whole request, before any answer: what it has journalled, it has sent. Most
 answers come at once; some late, so that a kill finds them under way; a few never. Some receipts come before the answer.
-Receipts are repeated until the gateway has taken them.
+Receipts are repeated until the gateway has taken them. Over SMPP (`centre.py`) it is just so, in the same journal.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import random
 from collections import Counter, defaultdict
+from typing import NamedTuple
 
 from crash.gateway import CARRIER_LOGIN, CARRIER_PASSWORD, Gateway
 from crash.wire import Answer, Connection, CutError, Request
@@ -25,10 +26,19 @@ WORDS = {SMSFOX_PATH: ("01", "02"), PROOVL_PATH: ("Delivered", "Undelivered")}  
 Receipt = tuple[str, dict[str, str]]  # the carrier's API path, the fields
 
 
+class Fate(NamedTuple):
+    """How a submission is answered."""
+
+    is_silent: bool  # never
+    is_early: bool  # after its receipt
+    wait_s: float
+
+
 class Carrier:
     def __init__(self, gateway: Gateway, seed: int, silent_share: float) -> None:
         self.copies: Counter[str] = Counter()  # by recipient: how often it was sent to
-        self.paths: dict[str, set[str]] = defaultdict(set)  # by recipient: over which of the two APIs
+        self.texts: dict[str, set[str]] = defaultdict(set)  # by recipient: what it was sent, once that was whole
+        self.paths: dict[str, set[str]] = defaultdict(set)  # by recipient: over which API or as whom bound
         self.unanswered: Counter[str] = Counter()  # by recipient: how often no answer was given on purpose
         self.receipt_paths: dict[str, str] = {}  # at the gateway, by API path
         self._gateway = gateway
@@ -42,31 +52,35 @@ class Carrier:
         fields = request.fields
         if request.path == SMSFOX_PATH:
             credentials, recipient, reference = (fields["login"], fields["pwd"]), fields["phones"], fields["id"]
-            accepted = "01"
+            text, accepted = fields["msg"], "01"
         else:
             credentials, recipient, reference = (fields["user"], fields["token"]), fields["to"], f"p{next(self._ids)}"
-            accepted = f"Sent;{reference};1"
+            text, accepted = fields["text"], f"Sent;{reference};1"
         assert credentials == (CARRIER_LOGIN, CARRIER_PASSWORD)
         self.copies[recipient] += 1
+        self.texts[recipient].add(text)
         self.paths[recipient].add(request.path)
         return await self._reply(request.path, recipient, reference, accepted)
 
     async def _reply(self, path: str, recipient: str, reference: str, accepted: str) -> Answer | None:
-        fate = self._random.random()
+        fate = self.fate()
         word = WORDS[path][is_undeliverable(recipient)]
         receipt = {"id": reference, "status": word, "phone": recipient, "token": CARRIER_PASSWORD}
-        if fate < self._silent_share:
+        if fate.is_silent:
             self.unanswered[recipient] += 1
+        if fate.is_early or fate.is_silent:
             self._call_back(path, receipt)
-            return None
-        if fate < self._silent_share + EARLY_RECEIPT_SHARE:
+        await asyncio.sleep(fate.wait_s)
+        if not (fate.is_early or fate.is_silent):
             self._call_back(path, receipt)
-            await asyncio.sleep(self._random.uniform(0, LATE_MAX_S))
-            return 200, accepted
-        if fate < self._silent_share + EARLY_RECEIPT_SHARE + LATE_SHARE:
-            await asyncio.sleep(self._random.uniform(0, LATE_MAX_S))
-        self._call_back(path, receipt)
-        return 200, accepted
+        return None if fate.is_silent else (200, accepted)
+
+    def fate(self) -> Fate:
+        chance = self._random.random()
+        is_silent = chance < self._silent_share
+        is_early = not is_silent and chance < self._silent_share + EARLY_RECEIPT_SHARE
+        is_late = chance < self._silent_share + EARLY_RECEIPT_SHARE + LATE_SHARE
+        return Fate(is_silent, is_early, self._random.uniform(0, LATE_MAX_S) if is_late and not is_silent else 0)
 
     def _call_back(self, path: str, fields: dict[str, str]) -> None:
         self._open_receipts += 1

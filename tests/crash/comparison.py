@@ -13,11 +13,15 @@ from pathlib import Path
 
 from chappe.store.database import Database
 from chappe.store.figures import Figures
-from crash.applications import SMSFOX, Applications
+from crash.applications import PROOVL, SMPP, SMSFOX, Applications, text_to
 from crash.carrier import Carrier, is_undeliverable
-from crash.gateway import BALANCE, HOLDER, PREFIXES, PRICE_MICROS, WINDOW
+from crash.gateway import BALANCE, BOUND_HOLDER, HOLDER, PREFIXES, PRICE_MICROS, WINDOW
 
-FINAL_WORDS = {"delivered": ("01", "Delivered"), "undeliverable": ("04", "Undelivered")}  # smsfox 5.4, proovl 2.6
+FINAL_WORDS = {  # smsfox 5.4, proovl 2.6, SMPP 3.4 appendix B
+    "delivered": {SMSFOX: "01", PROOVL: "Delivered", SMPP: "DELIVRD"},
+    "undeliverable": {SMSFOX: "04", PROOVL: "Undelivered", SMPP: "UNDELIV"},
+}
+HOLDERS = (PREFIXES[HOLDER], PREFIXES[BOUND_HOLDER])
 EXAMPLES_MAX = 5
 
 
@@ -29,6 +33,7 @@ class Row:
     dialect: str
     reference: str  # what the customer's receipts call it
     state: str
+    segments: int
     attempt: int
     is_owned: bool  # somebody is sending it
     settlements: tuple[str, ...]  # the purses that its price went to
@@ -50,10 +55,17 @@ class Journals:
     database: Path
     rows: dict[str, Row]
     repeated: list[str]  # recipients with more than one message
+    is_at_rest: bool
 
 
 def read_journals(
-    applications: Applications, carrier: Carrier, doubts: Counter[str], doubts_at_kills: list[int], database: Path
+    applications: Applications,
+    carrier: Carrier,
+    doubts: Counter[str],
+    doubts_at_kills: list[int],
+    database: Path,
+    *,
+    is_at_rest: bool,
 ) -> Journals:
     rows = read_rows(database)
     recipients = Counter(row.recipient for row in rows)
@@ -65,6 +77,7 @@ def read_journals(
         database=database,
         rows={row.recipient: row for row in rows},
         repeated=[recipient for recipient, count in recipients.items() if count > 1],
+        is_at_rest=is_at_rest,
     )
 
 
@@ -97,6 +110,12 @@ def figures(journals: Journals) -> dict[str, int]:
 # The rules
 
 
+def rest_was_reached(journals: Journals) -> Iterator[str]:
+    """In the end nothing had a next step, and the carrier got rid of all its receipts."""
+    if not journals.is_at_rest:
+        yield "still busy"
+
+
 def accepted_is_kept(journals: Journals) -> Iterator[str]:
     """What was answered as accepted is in the tables."""
     yield from journals.applications.accepted.keys() - journals.rows.keys()
@@ -105,8 +124,22 @@ def accepted_is_kept(journals: Journals) -> Iterator[str]:
 def accepted_is_sent(journals: Journals) -> Iterator[str]:
     """What was kept is at the carrier, or in the known set of doubtful messages."""
     for row in journals.rows.values():
-        if not (row.recipient in journals.carrier.copies or row.is_held):
+        if not (row.recipient in journals.carrier.texts or row.is_held):
             yield f"{row.recipient} is {row.state}"
+
+
+def sent_is_whole(journals: Journals) -> Iterator[str]:
+    """What was sent is the text that was submitted, however it was cut on either side."""
+    for recipient, texts in journals.carrier.texts.items():
+        if texts != {text_to(recipient)}:
+            yield f"{recipient}: {texts}"
+
+
+def answered_is_named(journals: Journals) -> Iterator[str]:
+    """What the answer called the message is what its receipts call it."""
+    for recipient, reference in journals.applications.accepted.items():
+        if recipient in journals.rows and journals.rows[recipient].reference != reference:
+            yield f"{recipient} is {journals.rows[recipient].reference}, answered {reference}"
 
 
 def refused_is_nothing(journals: Journals) -> Iterator[str]:
@@ -153,14 +186,14 @@ def held_was_in_doubt(journals: Journals) -> Iterator[str]:
 def held_has_no_receipt(journals: Journals) -> Iterator[str]:
     """What is held was never sent, where the carrier's receipts would have told: they name our own reference."""
     for row in journals.rows.values():
-        if row.is_held and is_of_holder(row.recipient) and row.recipient in journals.carrier.copies:
+        if row.is_held and row.recipient.startswith(PREFIXES[HOLDER]) and row.recipient in journals.carrier.copies:
             yield row.recipient
 
 
 def doubts_are_few(journals: Journals) -> Iterator[str]:
     """No kill leaves more in doubt than the windows of the carriers hold."""
     for number, count in enumerate(journals.doubts_at_kills, 1):
-        if count > WINDOW * len(PREFIXES):
+        if count > WINDOW * len(journals.applications.prefixes):
             yield f"{count} at kill {number}"
 
 
@@ -175,10 +208,16 @@ def fate_is_told(journals: Journals) -> Iterator[str]:
     """Every final state reached the customer at least once, and no other final state did."""
     for row in journals.rows.values():
         if row.state in FINAL_WORDS:
-            said = journals.applications.receipts[row.dialect, row.reference].keys() - {"Sent"}
-            expected = FINAL_WORDS[row.state][row.dialect != SMSFOX]
-            if said != {expected}:
-                yield f"{row.recipient} is {row.state}, told {sorted(said)}"
+            for reference in told_as(row, journals):
+                said = journals.applications.receipts[row.dialect, reference].keys() - {"Sent"}
+                if said != {FINAL_WORDS[row.state][row.dialect]}:
+                    yield f"{row.recipient} is {row.state}, told {sorted(said)}"
+
+
+def told_is_known(journals: Journals) -> Iterator[str]:
+    """No receipt names anything else."""
+    known = {(row.dialect, reference) for row in journals.rows.values() for reference in told_as(row, journals)}
+    yield from map(str, journals.applications.receipts.keys() - known)
 
 
 def charged_once(journals: Journals) -> Iterator[str]:
@@ -187,8 +226,9 @@ def charged_once(journals: Journals) -> Iterator[str]:
         expected = () if row.is_held else ("revenue",)
         if row.settlements != expected:
             yield f"{row.recipient} is {row.state}, its price went to {row.settlements}"
-    held_count = sum(row.is_held for row in journals.rows.values())
-    expected_micros = (BALANCE * 1_000_000 - PRICE_MICROS * len(journals.rows), PRICE_MICROS * held_count)
+    price_micros = sum(PRICE_MICROS * row.segments for row in journals.rows.values())
+    held_micros = sum(PRICE_MICROS * row.segments for row in journals.rows.values() if row.is_held)
+    expected_micros = (BALANCE * 1_000_000 - price_micros, held_micros)
     with contextlib.closing(sqlite3.connect(journals.database)) as connection:
         balances = connection.execute("SELECT available_micros, reserved_micros FROM balance").fetchall()
     if balances != [expected_micros]:
@@ -206,8 +246,11 @@ def books_are_right(journals: Journals) -> Iterator[str]:
 
 Rule = Callable[[Journals], Iterator[str]]
 RULES: tuple[Rule, ...] = (
+    rest_was_reached,
     accepted_is_kept,
     accepted_is_sent,
+    sent_is_whole,
+    answered_is_named,
     refused_is_nothing,
     sent_was_kept,
     kept_once,
@@ -218,13 +261,19 @@ RULES: tuple[Rule, ...] = (
     doubts_are_few,
     fate_is_final,
     fate_is_told,
+    told_is_known,
     charged_once,
     books_are_right,
 )
 
 
 def is_of_holder(recipient: str) -> bool:
-    return recipient.startswith(PREFIXES[HOLDER])
+    return recipient.startswith(HOLDERS)
+
+
+def told_as(row: Row, journals: Journals) -> tuple[str, ...]:
+    """What receipts call a message: those of a long one each part that asked for one."""
+    return journals.applications.parts.get(row.recipient, (row.reference,))
 
 
 def expected_state(recipient: str) -> str:
@@ -234,7 +283,7 @@ def expected_state(recipient: str) -> str:
 # The tables
 
 ROWS = """
-    SELECT recipient, dialect, reference, submission_id, state, attempt, node_id <> 0,
+    SELECT recipient, dialect, reference, submission_id, state, segments, attempt, node_id <> 0,
            (SELECT group_concat(credit) FROM entry
             WHERE source_id = message.id AND account_id = message.account_id AND phase <> 'reserve')
     FROM message
@@ -256,13 +305,22 @@ def read_rows(database: Path) -> list[Row]:
                 dialect=dialect,
                 reference=reference if dialect == SMSFOX else str(submission_id),
                 state=state,
+                segments=segments,
                 attempt=attempt,
                 is_owned=bool(is_owned),
                 settlements=tuple(settled.split(",")) if settled else (),
             )
-            for recipient, dialect, reference, submission_id, state, attempt, is_owned, settled in connection.execute(
-                ROWS
-            )
+            for (
+                recipient,
+                dialect,
+                reference,
+                submission_id,
+                state,
+                segments,
+                attempt,
+                is_owned,
+                settled,
+            ) in connection.execute(ROWS)
         ]
 
 

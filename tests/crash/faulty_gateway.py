@@ -11,12 +11,18 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from chappe import cli
+from chappe.carriers import smpp
 from chappe.core import lifecycle
+from chappe.core.centre import Refusal, Refused, Uncertain
 from chappe.core.model import UncertainPolicy
 from chappe.gateway import dispatch
+from chappe.gateway.bound import TAKEN
+from chappe.listeners.esme import Esme
+from chappe.smpp.pdu import DeliverSmResponse
 from chappe.store.database import Database
 from chappe.store.group_commit import GroupCommit
 from chappe.store.messages import Acceptance
+from chappe.store.parts import Puzzle
 
 
 def answer_before_commit() -> None:
@@ -53,8 +59,56 @@ def commit_without_sync() -> None:
     Database._sqlite_engine = make_careless_engine  # type: ignore[method-assign]
 
 
+def forget_copies() -> None:
+    """A part of a long message that is submitted again begins the message anew."""
+    Puzzle.copy_of = lambda self, one: None  # type: ignore[method-assign]
+
+
+def take_lost_for_refused() -> None:
+    """What was submitted over a link that was lost was not taken, and is submitted again."""
+    answer_of = smpp.answer_of
+
+    def answer_or_refusal(waiting: Any) -> Any:
+        answer = answer_of(waiting)
+        return Refused(Refusal.UNREACHABLE) if isinstance(answer, Uncertain) else answer
+
+    vars(smpp)["answer_of"] = answer_or_refusal
+
+
+def answer_receipts_unkept() -> None:
+    """A carrier's receipt is answered before it is kept."""
+    hear = smpp.SmppCarrier._hear
+
+    def answer_and_hear(self: smpp.SmppCarrier, connection: Any, request: Any) -> None:
+        connection.answer(request, DeliverSmResponse())
+        hear(self, connection, request)
+
+    smpp.SmppCarrier._hear = answer_and_hear  # type: ignore[method-assign]
+    smpp.SmppCarrier._answer = lambda *_: None  # type: ignore[method-assign]
+
+
+def trust_binds() -> None:
+    """A receipt to a bind is done once it is written."""
+    deliver = Esme.deliver
+
+    def deliver_and_trust(self: Esme, kind: str, payload: str, reference: int, hear: Any) -> None:
+        deliver(self, kind, payload, reference, lambda answer: None)
+        asyncio.get_running_loop().call_soon(hear, TAKEN)
+
+    Esme.deliver = deliver_and_trust  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[[], None]] = {
-    plant.__name__: plant for plant in (answer_before_commit, forget_policy, commit_without_sync)
+    plant.__name__: plant
+    for plant in (
+        answer_before_commit,
+        forget_policy,
+        commit_without_sync,
+        forget_copies,
+        take_lost_for_refused,
+        answer_receipts_unkept,
+        trust_binds,
+    )
 }
 
 if __name__ == "__main__":

@@ -19,8 +19,11 @@ from crash.trial import STOP_MAX_S, run
 SEED = int(os.environ.get("CHAPPE_CRASH_SEED") or random.SystemRandom().randrange(1_000_000))
 KILLS = int(os.environ.get("CHAPPE_CRASH_KILLS", "25"))
 ACCEPTED_PER_KILL = 800
+ACCEPTED_PER_BOUND_KILL, BOUND_SILENT_SHARE = 200, 0.001
 STOPS, ACCEPTED_PER_STOP = 10, 200
-FAULTY_KILLS, ACCEPTED_PER_FAULTY_KILL = 4, 250
+FAULTY_KILLS, ACCEPTED_PER_FAULTY_KILL = 3, 200
+FAULTY_SILENT_SHARE = 0.01  # else a carrier hardly ever leaves anything without an answer
+FAULTY_DRAIN_MAX_S = 5.0  # what is lost never comes to rest
 FAULTY_SEED = 1  # one under which most kills hit a gateway at work
 
 
@@ -34,10 +37,34 @@ def test_kill_loses_nothing_and_doubles_nothing_unexplained(tmp_path: Path) -> N
     assert sum(journals.doubts_at_kills) > KILLS  # else the kills hit an idle gateway
 
 
+def test_kill_with_smpp_on_both_sides_loses_nothing_and_doubles_nothing_unexplained(tmp_path: Path) -> None:
+    """Over 25 kills, and 5,000 accepted messages in which SMPP and HTTP meet every way, the same holds."""
+    trial, journals = run(
+        tmp_path,
+        seed=SEED,
+        ends_count=KILLS,
+        wanted_count=KILLS * ACCEPTED_PER_BOUND_KILL,
+        is_bound=True,
+        silent_share=BOUND_SILENT_SHARE,
+    )
+    show(journals)
+    print(f"binds {trial.centre.links_count}, links cut {trial.centre.cuts_count}")
+    print(f"it was bound again and submitted after {max(trial.resumes_s):.2f} s at most")
+    assert comparison.contradictions(journals) == []
+    assert len(journals.doubts_at_kills) == KILLS
+    assert len(journals.applications.accepted) >= KILLS * ACCEPTED_PER_BOUND_KILL
+    assert sum(journals.doubts_at_kills) > KILLS
+
+
 def test_stop_keeps_every_promise_and_answers_everybody(tmp_path: Path) -> None:
     """SIGTERM under load ends the process within 10 s with nothing lost, doubled, in doubt, or left without answer."""
     trial, journals = run(
-        tmp_path, seed=SEED, ends_count=STOPS, wanted_count=STOPS * ACCEPTED_PER_STOP, end=signal.SIGTERM
+        tmp_path,
+        seed=SEED,
+        ends_count=STOPS,
+        wanted_count=STOPS * ACCEPTED_PER_STOP,
+        end=signal.SIGTERM,
+        is_bound=True,
     )
     show(journals)
     print(f"stops took {min(trial.stops_s):.2f} to {max(trial.stops_s):.2f} s")
@@ -53,10 +80,14 @@ def test_stop_keeps_every_promise_and_answers_everybody(tmp_path: Path) -> None:
     [
         (faulty_gateway.answer_before_commit, comparison.accepted_is_kept),
         (faulty_gateway.forget_policy, comparison.held_never_doubles),
+        (faulty_gateway.forget_copies, comparison.kept_once),
+        (faulty_gateway.take_lost_for_refused, comparison.held_never_doubles),
+        (faulty_gateway.answer_receipts_unkept, comparison.fate_is_final),
+        (faulty_gateway.trust_binds, comparison.fate_is_told),
     ],
 )
 def test_harness_sees_faults(fault: Callable[[], None], rule: comparison.Rule, tmp_path: Path) -> None:
-    """A gateway that answers before its commit, or sends again what it should hold, is found out."""
+    """A gateway that answers too early, or forgets what it must know, is found out; each by the rule it breaks."""
     command = (sys.executable, faulty_gateway.__file__, fault.__name__)
     _, journals = run(
         tmp_path,
@@ -64,6 +95,9 @@ def test_harness_sees_faults(fault: Callable[[], None], rule: comparison.Rule, t
         ends_count=FAULTY_KILLS,
         wanted_count=FAULTY_KILLS * ACCEPTED_PER_FAULTY_KILL,
         command=command,
+        is_bound=True,
+        silent_share=FAULTY_SILENT_SHARE,
+        drain_max_s=FAULTY_DRAIN_MAX_S,
     )
     show(journals)
     assert list(rule(journals)) != []

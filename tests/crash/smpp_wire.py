@@ -1,0 +1,113 @@
+"""SMPP 3.4 as small as it can be, for both sides of a gateway under test: no retries, no windows, nothing hidden.
+
+The PDUs are smpplib's, so that no octet of a trial is written or read by the code under test on both sides. Whoever
+asks gets a whole answer or a `CutError`, as over HTTP.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from smpplib.smpp import make_pdu, parse_pdu  # type: ignore[import-untyped]
+
+from crash.wire import CUTS, HOST, CutError
+
+OK, BIND_FAILED = 0x00, 0x0D
+HAS_HEADER, RECEIPT = 0x40, 0x04  # esm_class (5.2.12)
+Pdu = Any  # smpplib has no types
+
+
+class Link:
+    """One connection. `hear` gets every request but enquire_link and unbind, which are answered here."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hear: Callable[["Link", Pdu], None]
+    ) -> None:
+        self.ended = asyncio.Event()  # set once it may not be asked on any more
+        self.gone = asyncio.Event()  # set once the other side has closed
+        self.sequence = 0  # the last number that smpplib took
+        self._reader = reader
+        self._writer = writer
+        self._hear = hear
+        self._asked: dict[int, asyncio.Future[Pdu]] = {}
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, port: int, hear: Callable[["Link", Pdu], None]) -> AsyncIterator["Link"]:
+        """Raises CutError where nobody listens."""
+        try:
+            link = cls(*await asyncio.open_connection(HOST, port), hear)
+        except OSError:
+            raise CutError from None
+        listening = asyncio.create_task(link.listen())
+        try:
+            yield link
+        finally:
+            link.close()
+            await listening
+
+    @property
+    def is_open(self) -> bool:
+        return not (self.ended.is_set() or self._writer.is_closing())
+
+    def next_sequence(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+    async def ask(self, command: str, **fields: object) -> Pdu:
+        """The answer, whatever its status. Raises CutError."""
+        if not self.is_open:
+            raise CutError
+        pdu = make_pdu(command, client=self, **fields)
+        answer: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
+        self._asked[pdu.sequence] = answer
+        self._writer.write(pdu.generate())
+        return await answer
+
+    def answer(self, request: Pdu, status: int = OK, **fields: object) -> None:
+        if not self._writer.is_closing():
+            pdu = make_pdu(f"{request.command}_resp", client=self, status=status, **fields)
+            pdu.sequence = request.sequence
+            self._writer.write(pdu.generate())
+
+    async def listen(self) -> None:
+        """Hear the other side until it closes."""
+        try:
+            while True:
+                length = await self._reader.readexactly(4)
+                octets = length + await self._reader.readexactly(int.from_bytes(length) - 4)
+                self._take(parse_pdu(octets, client=self, allow_unknown_opt_params=True))
+        except CUTS:
+            pass
+        finally:
+            self.close()
+            self.gone.set()
+
+    def _take(self, pdu: Pdu) -> None:
+        if pdu.is_response():
+            asked = self._asked.pop(pdu.sequence, None)
+            if asked is not None and not asked.done():
+                asked.set_result(pdu)
+        elif pdu.command == "unbind":  # what was asked before is still answered
+            self.ended.set()
+            self.answer(pdu)
+        elif pdu.command == "enquire_link":
+            self.answer(pdu)
+        else:
+            self._hear(self, pdu)
+
+    def close(self) -> None:
+        self.ended.set()
+        self._writer.close()
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(CutError())
+        self._asked.clear()
+
+    def say_no_more(self) -> None:
+        """Close this direction: all that was said arrives, and what the other side still says is heard."""
+        self.ended.set()
+        if not self._writer.is_closing():
+            with contextlib.suppress(OSError):
+                self._writer.write_eof()
