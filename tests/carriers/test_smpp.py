@@ -807,6 +807,52 @@ def test_the_rule_of_a_carrier_is_learned(given: str, written: str) -> None:
     run(story())
 
 
+def test_a_receipt_before_its_answer_in_other_digits_is_brought_again() -> None:
+    """A receipt before its answer and in other digits is brought once more, under the id and behind the verdict."""
+    heard: list[str] = []
+
+    def tell(found: Receipt) -> Told:
+        heard.append(found.reference)
+        return Told(is_parked=True)
+
+    async def story() -> None:
+        kept = Kept()
+        kept.tell = tell
+        async with Centre(nothing).listening() as centre, carrying(centre, kept=kept) as carrier:
+            verdict = asked(carrier)
+            verdict.add_done_callback(lambda _verdict: heard.append("verdict"))
+            await centre.until(lambda: len(centre.requests) == 1)
+            await centre.deliver(receipt("12345678"))
+            centre.answer(0, "00BC614E")
+            await until(lambda: len(heard) == 3)
+            assert heard == ["12345678", "verdict", "bc614e"]
+
+    run(story())
+
+
+def test_a_receipt_that_is_read_again_is_answered_once_that_is_kept() -> None:
+    """While a receipt is parked the rule is learned: it is kept by that too before the carrier may forget it."""
+
+    async def story() -> None:
+        kept = Kept()
+        kept.is_kept_at_once = False
+        async with Centre().listening() as centre, carrying(centre, kept=kept):
+            first, *others = [centre.deliver(receipt(str(3_000_000_001 + number))) for number in range(4)]
+            await until(lambda: len(kept.futures) == 4)
+            for future in kept.futures[1:]:
+                future.set_result(Told(spelling=0))
+            await asyncio.gather(*others)
+            kept.futures[0].set_result(Told(is_parked=True))
+            await until(lambda: len(kept.futures) == 5)
+            assert kept.receipts[4].reference == f"{3_000_000_001:x}"
+            await centre.deliver(DeliverSm(esm_class=RECEIPT, short_message=b"nonsense"))  # answered at once
+            assert not first.done()
+            kept.futures[4].set_result(Told())
+            assert (await first).status == Status.OK
+
+    run(story())
+
+
 def test_a_rule_that_is_contradicted_is_not_learned() -> None:
     """Where receipts were right under two rules every further one is still read in both ways."""
     known = {"bc614e", "12345679", "bc6150", "bc6151", "bc6152"}

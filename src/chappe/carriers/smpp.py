@@ -219,7 +219,8 @@ class SmppCarrier:
         if isinstance(verdict, Accepted) and self._ids.is_learning:
             early = self._ids.answer(verdict.tickets[0].reference, submission.recipients[0])
             if early is not None:
-                self._emit(early)
+                # Behind the verdict, whose callbacks run in the next turn.
+                self._loop.call_soon(self._loop.call_soon, self._emit, early)
         return verdict
 
     def _start_asking(self, body: Body) -> "asyncio.Future[Pdu] | Refused":
@@ -305,25 +306,32 @@ class SmppCarrier:
             self._emit_inbound(brought).add_done_callback(partial(self._answer_kept, connection, request))
             return
         receipt = self._ids.read(brought) if self._ids.is_learning else brought
-        keeping = self._emit(receipt)
-        keeping.add_done_callback(partial(self._answer_kept, connection, request))
-        if self._ids.is_learning:
-            keeping.add_done_callback(partial(self._learn, brought, receipt))
+        answer = partial(self._answer_kept, connection, request)
+        is_learning = self._ids.is_learning
+        self._emit(receipt).add_done_callback(partial(self._learn, brought, receipt, answer) if is_learning else answer)
 
     def _answer_kept(self, connection: Connection, request: Pdu, keeping: "asyncio.Future[Any]") -> None:
         self._deliveries_count -= 1
         is_kept = not keeping.cancelled() and keeping.exception() is None
         self._answer(connection, request, Status.OK if is_kept else Status.TEMPORARY_ERROR)
 
-    def _learn(self, written: Receipt, receipt: Receipt, keeping: "asyncio.Future[Any]") -> None:
-        """Learn from a receipt that found its message; those that found none are read again once that is known."""
-        if keeping.cancelled() or keeping.exception() is not None:
-            return
-        told: Told = keeping.result()
-        if told.is_parked and receipt is written:
+    def _learn(
+        self,
+        written: Receipt,
+        receipt: Receipt,
+        answer: "Callable[[asyncio.Future[Any]], None]",
+        keeping: "asyncio.Future[Any]",
+    ) -> None:
+        """Learn from a receipt that found its message; those that found none are read again once that is known. One
+        that is read again at once is answered when that is kept: the carrier will not bring it another time."""
+        is_kept = not keeping.cancelled() and keeping.exception() is None
+        told: Told | None = keeping.result() if is_kept else None
+        if told is not None and told.is_parked and receipt is written:
             again = self._ids.park(receipt)
-            if again is not None:
-                self._emit(again)
+            (keeping if again is None else self._emit(again)).add_done_callback(answer)
+            return
+        answer(keeping)
+        if told is None:
             return
         # One that is parked under an id that was given has its message: it is just being kept.
         matched = receipt.reference if told.spelling < 0 else receipt.spellings[told.spelling]
