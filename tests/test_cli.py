@@ -590,6 +590,22 @@ def test_check_finds_what_is_wrong(settings: dict[str, str], pattern: str, code:
     assert "CANARY" not in checked.stdout + checked.stderr
 
 
+def test_check_finds_who_cannot_bind(tmp_path: Path) -> None:
+    """Where binds are taken, a name and a password that have no room in one are found, and nobody else's."""
+    file = tmp_path / "gateway.toml"
+    entry = '[[account]]\nname = "{}"\npassword = "{}"\n'
+    accounts = [("a-very-long-account", "short"), ("alice", "CANARY-too-long"), ("bob", "CANARY")]
+    other = entry.format("carol", "CANARY-too-long") + 'smpp_password = "CANARY"\n'
+    file.write_text("".join(entry.format(*one) for one in accounts) + other)
+    data = str(tmp_path / "data")
+    assert run("apply", str(file), "--data", data).returncode == 0
+    found = run("check", "--data", data, CHAPPE_SMPP="127.0.0.1:0").stdout
+    assert re.search(r"warning +binds +a-very-long-account cannot bind: a system_id", found)
+    assert re.search(r"warning +binds +alice cannot bind: a password .* smpp_password", found)
+    assert "CANARY" not in found
+    assert "cannot bind" not in run("check", "--data", data).stdout
+
+
 def test_check_finds_a_database_that_others_read(applied: str) -> None:
     """Where others may read the database file, `check` warns and says what to do; of one that we made, it need not."""
     file = Path(applied) / "chappe.db"

@@ -5,11 +5,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text as sql
 
-from chappe.core.model import Service, UncertainPolicy
+from chappe.core.model import Priority, Service, SmppAccess, UncertainPolicy
 from chappe.core.numbers import Number
 from chappe.gateway.configuration import Action, Change, apply
 from chappe.gateway.directory import Directory
@@ -295,6 +296,61 @@ def test_a_mistake_in_what_only_some_dialects_need_is_named(right: str, wrong: s
     assert "hidden" not in str(raised.value)
 
 
+BINDING = """priority = "urgent"
+smpp_password = "hidden7"
+smpp_networks = ["192.0.2.7", "2001:db8::/32"]
+smpp_binds = 8
+smpp_window = 20
+smpp_throughput = 2.5
+smpp_outbind = "smpp.example:2775"
+smpp_charset = "latin-1"
+smpp_ids = "hex"
+smpp_receiver = true
+"""
+BINDING_MISTAKES = [
+    # what stands in BINDING, what is written instead, the words of the complaint
+    ('"urgent"', '"high"', "priority must be one of bulk, normal, urgent, not 'high'"),
+    ('"hidden7"', '"hidden789"', "smpp_password must be a text of 1 to 8 characters in quotes: SMPP has room for no"),
+    ('"192.0.2.7"', '"192.0.2.700"', "smpp_networks must name networks such as"),
+    ("smpp_binds = 8", "smpp_binds = 0", "smpp_binds must be a whole number from 1 to 1000"),
+    ("smpp_window = 20", "smpp_window = 2.5", "smpp_window must be a whole number from 1 to 10000"),
+    ("smpp_throughput = 2.5", "smpp_throughput = -1", "smpp_throughput must be a number from 0 to 10000"),
+    ('"smpp.example:2775"', '"smpp.example"', "smpp_outbind must be HOST:PORT"),
+    ('"latin-1"', '"latin1"', "smpp_charset must be one of gsm, latin-1, not 'latin1'; did you mean 'latin-1'?"),
+    ('"hex"', '"octal"', "smpp_ids must be one of decimal, hex"),
+    ("smpp_receiver = true", "smpp_reciever = true", "smpp_reciever is no key of an account; did you mean"),
+]
+KNOWN_BINDING = msgspec.structs.replace(KNOWN, smpp_charsets=frozenset({"gsm", "latin-1"}))
+
+
+def test_how_an_account_may_bind_is_read() -> None:
+    """Each key of binding arrives as it is meant, and the password is in no print."""
+    (alice,) = parse(FILE + BINDING, file_name="g", known=KNOWN_BINDING).accounts
+    assert alice.settings.smpp == SmppAccess(
+        networks=("192.0.2.7/32", "2001:db8::/32"),
+        binds_max=8,
+        window=20,
+        throughput=2.5,
+        outbind="smpp.example:2775",
+        charset="latin-1",
+        hex_ids=True,
+        is_receiver=True,
+    )
+    assert (alice.settings.priority, alice.smpp_password.value) == (Priority.URGENT, "hidden7")
+    assert "hidden" not in repr(alice)
+    assert parse(FILE, file_name="g", known=KNOWN).accounts[0].settings.smpp == SmppAccess()
+
+
+@pytest.mark.parametrize("right, wrong, words", BINDING_MISTAKES)
+def test_a_mistake_in_how_an_account_may_bind_is_named(right: str, wrong: str, words: str) -> None:
+    """Each mistake in these keys is told with what to write instead, and never with a secret."""
+    assert BINDING.count(right) == 1
+    with pytest.raises(GatewayFileError) as raised:
+        parse(FILE + BINDING.replace(right, wrong), file_name="g", known=KNOWN_BINDING)
+    assert words in str(raised.value)
+    assert "hidden" not in str(raised.value)
+
+
 def test_an_api_key_belongs_to_one_account() -> None:
     """An API key in two accounts is refused without being repeated."""
     other = '[[account]]\nname = "bob"\npassword = "x"\napi_key = "hidden-and-long-enough"\n'
@@ -450,6 +506,8 @@ def test_a_dry_run_changes_nothing(database: Database) -> None:
         ('["fox", "sim"]', '["sim", "fox"]', "route everywhere", Action.CHANGE, ["carriers: fox sim -> sim fox"]),
         ('limit = "5.00"', "", "account alice", Action.CHANGE, ["limit: 5.00 -> 0.00"]),
         ('senders = ["ACME"]', "", "account alice", Action.CHANGE, ["senders: ACME -> none"]),
+        ("[[account]]", '[[account]]\nsmpp_password = "hidden8"', "account alice", Action.CHANGE, ["smpp_password: c"]),
+        ("[[account]]", "[[account]]\nsmpp_binds = 9", "account alice", Action.CHANGE, ["smpp binds_max: 4 -> 9"]),
     ],
 )
 def test_a_plan_names_what_changes(

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from chappe.clock import SystemClock
 from chappe.gateway.directory import account_settings
+from chappe.gateway.file_values import SMPP_PASSWORD_MAX
 from chappe.gateway.secrets import KEY_FILE, Sealer, SealError
 from chappe.listeners.tls import server_context
 from chappe.networks import Networks
@@ -36,6 +37,7 @@ DISK_LOW = 512 * 2**20  # bytes
 EXPIRES_SOON = timedelta(days=21)
 CALLBACK_LATE = timedelta(hours=1)
 NAMES_SHOWN_MAX = 10
+SYSTEM_ID_MAX = 15
 
 
 class State(StrEnum):
@@ -102,6 +104,7 @@ def look_at_database(settings: Settings) -> Iterator[Finding]:
         yield from look_at_mode(database.file)
         yield from look_inside(database)
         yield from look_at_mail(database, settings)
+        yield from look_at_binds(database, settings)
     except DatabaseUrlError as error:
         yield Finding("database", State.WRONG, str(error), "correct the setting database, or --database")
     except (StoreError, OSError) as error:
@@ -143,6 +146,43 @@ def look_at_mail(database: Database, settings: Settings) -> Iterator[Finding]:
         names = ", ".join(sorted(row.name for row in stored.accounts if row.id in wanting)[:NAMES_SHOWN_MAX])
         found = f"none, but messages to {names} shall go to a mailbox"
         yield Finding("mail", State.WARNING, found, "set mail_server and mail_from")
+
+
+def look_at_binds(database: Database, settings: Settings) -> Iterator[Finding]:
+    """Whether the accounts can bind: a name and a password have little room in SMPP (3.4 5.2.1, 5.2.2)."""
+    if not settings.smpp or tables_version(database) != HEAD:
+        return
+    with database.connect() as connection, connection.transaction(is_reading=True) as transaction:
+        stored = Configuration(database, Ledger(database)).load(transaction)
+    active = [row for row in stored.accounts if row.is_active]
+    long_names = [row.name for row in active if len(row.name.encode()) > SYSTEM_ID_MAX]
+    if long_names:
+        found = f"{shown_names(long_names)} cannot bind: a system_id has {SYSTEM_ID_MAX} characters"
+        yield Finding("binds", State.WARNING, found, "give who shall bind a shorter name")
+    long_passwords = [
+        row.name
+        for row in active
+        if row.name not in long_names
+        and not account_settings(row).smpp_password_hash
+        and is_too_long(row.token_sealed, settings)
+    ]
+    if long_passwords:
+        found = f"{shown_names(long_passwords)} cannot bind: a password has {SMPP_PASSWORD_MAX} characters"
+        yield Finding("binds", State.WARNING, found, "give who shall bind an smpp_password in the gateway file")
+
+
+def shown_names(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:NAMES_SHOWN_MAX]) + (" and others" if len(names) > NAMES_SHOWN_MAX else "")
+
+
+def is_too_long(token_sealed: str, settings: Settings) -> bool:
+    """Whether a password has no room in a bind, as far as it can be read."""
+    path = Path(settings.data) / KEY_FILE
+    try:
+        key = settings.secret_key or (path.read_text().strip() if not settings.database and path.exists() else "")
+        return len(Sealer(key).unseal(token_sealed).encode()) > SMPP_PASSWORD_MAX
+    except (SealError, OSError):
+        return False
 
 
 def look_at_servers(database: Database) -> Iterator[Finding]:
@@ -198,20 +238,22 @@ def judged_callbacks(overview: Overview) -> tuple[State, str, str]:
 # The doors
 
 
-def look_at_port(settings: Settings) -> Iterator[Finding]:
-    host, port = settings.http_address
+def look_at_ports(settings: Settings) -> Iterator[Finding]:
+    doors = [("HTTP port", "http", settings.http, settings.http_address)]
+    if settings.smpp_address is not None:
+        doors.append(("SMPP port", "smpp", settings.smpp, settings.smpp_address))
     file = None if settings.database else Path(settings.data) / DATABASE_FILE
     is_served = file is not None and is_locked(file.with_suffix(".lock"))
-    subject = "HTTP port"
-    try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
-            yield Finding(subject, State.OK, f"{settings.http} is free")
-    except OSError as error:
-        if is_served:
-            yield Finding(subject, State.OK, f"{settings.http} is in use, and a gateway runs on this database")
-        else:
-            yield Finding(subject, State.WRONG, f"{settings.http}: {error.strerror}", "choose another with --http")
-    if not settings.tls_certificate and not is_loopback(host):
+    for subject, option, written, (host, port) in doors:
+        try:
+            with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+                yield Finding(subject, State.OK, f"{written} is free")
+        except OSError as error:
+            if is_served:
+                yield Finding(subject, State.OK, f"{written} is in use, and a gateway runs on this database")
+            else:
+                yield Finding(subject, State.WRONG, f"{written}: {error.strerror}", f"choose another with --{option}")
+    if not settings.tls_certificate and not all(is_loopback(address[0]) for *_, address in doors):
         yield Finding("encryption", State.WARNING, "none", "passwords travel readable: set tls_certificate and tls_key")
 
 
@@ -275,7 +317,7 @@ LOOKS: tuple[Look, ...] = (
     look_at_disk,
     look_at_database,
     look_at_key,
-    look_at_port,
+    look_at_ports,
     look_at_certificate,
     look_at_networks,
 )
