@@ -808,7 +808,7 @@ def test_the_rule_of_a_carrier_is_learned(given: str, written: str) -> None:
 
 
 def test_a_receipt_before_its_answer_in_other_digits_is_brought_again() -> None:
-    """A receipt before its answer and in other digits is brought once more, under the id and behind the verdict."""
+    """A receipt before its answer and in other digits is brought once more, under the id and ahead of the verdict."""
     heard: list[str] = []
 
     def tell(found: Receipt) -> Told:
@@ -825,7 +825,7 @@ def test_a_receipt_before_its_answer_in_other_digits_is_brought_again() -> None:
             await centre.deliver(receipt("12345678"))
             centre.answer(0, "00BC614E")
             await until(lambda: len(heard) == 3)
-            assert heard == ["12345678", "verdict", "bc614e"]
+            assert heard == ["12345678", "bc614e", "verdict"]
 
     run(story())
 

@@ -219,9 +219,16 @@ class SmppCarrier:
         if isinstance(verdict, Accepted) and self._ids.is_learning:
             early = self._ids.answer(verdict.tickets[0].reference, submission.recipients[0])
             if early is not None:
-                # Behind the verdict, whose callbacks run in the next turn.
-                self._loop.call_soon(self._loop.call_soon, self._emit, early)
+                self._bring_again(early)
         return verdict
+
+    def _bring_again(self, receipt: Receipt) -> None:
+        """Ahead of the verdict, whose message finds it parked: were it behind and we died between the two, the carrier
+        would bring it no more."""
+        try:
+            self._emit(receipt)
+        except Exception:  # the verdict is not to blame
+            log.exception("delivery_broke", carrier=self._name)
 
     def _start_asking(self, body: Body) -> "asyncio.Future[Pdu] | Refused":
         connection = self._binds.freest()
