@@ -281,16 +281,18 @@ class Dispatcher:
             if self._is_short:  # hardly anybody waits: what comes during this claim need not queue behind it
                 room, self._is_drained = max(1, room - room // 4), True
             count_max = max(1, int(room / self._taken_each))
+            is_repeat = self._lost_count > 0
             self._claiming_count = room
             try:
                 claimed = await self._claim(count_max)
             finally:
                 self._claiming_count = 0
-            self._is_short = len(claimed) < count_max
+            is_found_again = is_repeat and bool(claimed)  # what an earlier claim took, which says nothing of who waits
+            self._is_short = len(claimed) < count_max and not is_found_again
             self._is_drained = self._is_short and wakes_count == self._wakes_count
             # A claim takes what is urgent first: where it brings anything else, or little, nothing urgent is left.
             is_all = self._is_short or not are_urgent(claimed)
-            self._is_urgent_gone = is_all and urgent_wakes_count == self._urgent_wakes_count
+            self._is_urgent_gone = is_all and not is_found_again and urgent_wakes_count == self._urgent_wakes_count
             self.spend(claimed)
             for message in claimed:
                 self._launch(message)
