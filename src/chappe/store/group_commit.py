@@ -21,6 +21,7 @@ WAITING_MAX = 20_000
 # for it holds nothing that its holder may want.
 REVISION_RANK = -1
 GATHER_S = 0.003  # how long the first of a round waits for company: fewer, larger commits cost less for everybody
+GATHER_FROM = 32  # items since the wait before; where fewer come, waiting for company only costs time
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -90,16 +91,20 @@ class GroupCommit:
         self._connection.close()
 
     def _work(self) -> None:
+        taken_count = 0
         while True:
             self._wake.wait()
-            self._stopping.wait(GATHER_S)
+            if taken_count >= GATHER_FROM:
+                self._stopping.wait(GATHER_S)
             self._wake.clear()
+            taken_count = 0
             while self._waiting:
                 try:
                     settled = self._round()
                 except BaseException as error:  # a mistake of ours: nothing can be acknowledged without this thread
                     self._stop_for_good(StoreBroken(f"the writer broke: {type(error).__name__}"))
                     raise
+                taken_count += len(settled)
                 self._loop.call_soon_threadsafe(settle, settled)
             if self._is_stopping:
                 return
