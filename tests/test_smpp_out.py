@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chappe.smpp.connection import Connection
-from chappe.smpp.pdu import Pdu, Status, SubmitSmResponse
+from chappe.smpp.pdu import DeliverSm, Pdu, Status, SubmitSmResponse
 from chappe.store import schema
 from message_centres import Centre, accept, nothing, receipt
 from whole import PATIENCE_S, Sink, all_are, apply, ask, eventually, post, rows, run, serving, settings_in, states
@@ -141,6 +141,33 @@ def test_a_message_from_a_phone_reaches_its_owner(tmp_path: Path) -> None:
             assert "Hello back" in call.fields.values()
             (message,) = rows(settings, schema.inbound)
             assert (message["originator"], message["recipient"]) == ("447700900123", "12345")
+
+    run(story())
+
+
+def test_a_character_in_two_segments_reaches_its_owner(tmp_path: Path) -> None:
+    """A phone that cuts a long message inside a character is understood."""
+
+    async def story() -> None:
+        settings = settings_in(tmp_path)
+        async with (
+            Sink() as sink,
+            Centre().listening() as centre,
+            serving(settings, world(centre.port, sink.url)),
+        ):
+            await centre.until(lambda: any(one.state.can_receive for one in centre.bound))
+            octets = "привет 😀!".encode("utf-16-be")
+            for position, part in enumerate((octets[:16], octets[16:]), 1):
+                body = DeliverSm(
+                    source="447700900123",
+                    destination="12345",
+                    esm_class=0x40,
+                    data_coding=8,
+                    short_message=bytes((5, 0, 3, 77, 2, position)) + part,
+                )
+                assert (await centre.deliver(body)).status == Status.OK
+            (call,) = await sink.until(lambda calls: len(calls) == 1)
+            assert "привет 😀!" in call.fields.values()
 
     run(story())
 

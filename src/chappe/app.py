@@ -27,6 +27,7 @@ from chappe.core.model import Account, Carrier, Inbound, Receipt, Secret, Submis
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply, plain
 from chappe.dialects.known import known_dialects
 from chappe.dialects.smpp import SMPP
+from chappe.dialects.smpp.south import heard_together
 from chappe.gateway.accounts import Accounts
 from chappe.gateway.aliases import AliasDesk
 from chappe.gateway.blocks import Blacklist, BlockDesk
@@ -37,7 +38,16 @@ from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
 from chappe.gateway.front import Front
-from chappe.gateway.inbound import DIALECT_DEFAULT, MAIL, PHONE, InboundDesk, Planner, mail_way, phone_way
+from chappe.gateway.inbound import (
+    DIALECT_DEFAULT,
+    MAIL,
+    PHONE,
+    InboundDesk,
+    Planner,
+    mail_way,
+    phone_way,
+    storable_read,
+)
 from chappe.gateway.links import LinkDesk
 from chappe.gateway.metrics import Metrics
 from chappe.gateway.number_stock import NumberStock, Wholesaler
@@ -201,6 +211,7 @@ class App:
             directory=self._known, dialects=self._dialects, clock=clock, ids=writers_ids, takes=self._bound.takes
         )
         store.inbox.plan = planner.plan
+        store.inbox.read = storable_read(heard_together)
         self._fleet = Fleet(self._make_dispatcher)
         self._links = LinkDesk(
             store=store, clock=clock, dispatchers=lambda: self._fleet.dispatchers, lags=self._receipts.lags.get

@@ -61,6 +61,7 @@ from chappe.dialects.smpp.south import (
     brought_by,
     cancel_of,
     cancelled_of,
+    heard_together,
     inbound_of,
     query_of,
     receipt_of,
@@ -1185,6 +1186,30 @@ def test_an_inbound_message_arrives(
     assert {(one.originator, one.recipient) for one in heard} == {(originator, recipient)}
     joined = "".join(one.text for one in heard)
     assert joined == written or (words.charset == "gsm-packed" and joined.rstrip("@\r") == written.rstrip("@\r"))
+
+
+@pytest.mark.parametrize(
+    "data_coding, parts, text, coding",
+    [
+        (8, ["😀".encode("utf-16-be")[:2], "😀".encode("utf-16-be")[2:]], "😀", Coding.TEXT),
+        (0, [b"5 \x1b", b"e"], "5 €", Coding.TEXT),
+        (8, [b"\0a\0", b"\0b"], "a\ufffdb", Coding.TEXT),
+        (4, [b"\x00\xff", b"\x1b"], "00FF1B", Coding.BINARY),
+    ],
+)
+def test_segments_are_read_together(data_coding: int, parts: list[bytes], text: str, coding: Coding) -> None:
+    """A character that is cut in two arrives; half a character shifts nothing behind it; octets stay octets."""
+    heard = [
+        inbound_of(
+            DeliverSm(
+                esm_class=0x40, data_coding=data_coding, short_message=bytes((5, 0, 3, 7, len(parts), position)) + part
+            ),
+            WORDS,
+        )
+        for position, part in enumerate(parts, 1)
+    ]
+    assert heard_together([one.content for one in heard]) == (text, coding)
+    assert {one.coding for one in heard} == {coding}
 
 
 # Never an exception

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chappe.core.centre import InboundMessages
-from chappe.core.model import Concatenation, Inbound
+from chappe.core.model import Coding, Concatenation, Inbound
 from chappe.core.phonebook import BlockOrigin
 from chappe.store import inbox, schema
 from chappe.store.blocks import BlockChange
@@ -238,6 +239,34 @@ def test_old_references_are_found_by_their_age(sqlite_house: House) -> None:
         transaction._cursor.execute(f"EXPLAIN QUERY PLAN {prepared.sql}", {"long_ago": 1})
         [plan] = [str(row[-1]) for row in transaction._cursor.fetchall()]
     assert "inbound_reference_age (received_ms<?)" in plan
+
+
+def read_together(contents: Sequence[str]) -> tuple[str, Coding]:
+    return "+".join(contents), Coding.BINARY if contents[0].startswith("FF") else Coding.TEXT
+
+
+def test_contents_are_read_together(house: House) -> None:
+    """Segments with contents become what these say together, where they follow each other; octets stay octets."""
+    house.store.inbox.read = read_together
+    keep_each(house, arrival("a", (1, 2), content="A"), arrival("b", (2, 2), content="B"))
+    keep_each(house, arrival("c", (1, 2), content="C", of=8), arrival("d", (2, 2), of=8))
+    keep(house, *(arrival("", (position, 2), content=f"FF{position}", of=9) for position in (2, 1)))
+    keep(house, *(arrival("", (position, 4), content=f"FF{position}", of=10) for position in (1, 2, 4)))
+    keep(house, arrival("FF", coding=Coding.BINARY))
+    join(house, NOW_MS + PATIENCE_MS)
+    kept = [(row["text"], row["coding"]) for row in house.rows(schema.inbound)]
+    assert kept == [
+        ("A+B", "text"),
+        ("cd", "text"),
+        ("FF1+FF2", "binary"),
+        ("FF", "binary"),
+        (f"FF1+FF2{GAP}FF4", "text"),
+    ]
+    question = InboxQuestion(
+        account_id=0, numbers=(), originators=(), from_ms=0, to_ms=NOW_MS, after_id=0, offset=0, count_max=9
+    )
+    listed = house.store.ask(lambda transaction: house.store.inbox.messages(transaction, question))
+    assert [one.coding.value for one in reversed(listed.items)] == [coding for _, coding in kept]
 
 
 def test_too_many_waiting_segments_are_kept_alone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from msgspec import structs
 from chappe.core.centre import Done, Verdict
 from chappe.core.ledger import Entry, Kind, entry
 from chappe.core.lifecycle import Move, after_doubt
-from chappe.core.model import Account, Inbound, Message, Submission, UncertainPolicy
+from chappe.core.model import Account, Coding, Inbound, Message, Submission, UncertainPolicy
 from chappe.core.numbers import RentNumber
 from chappe.dialects.base import Dialect, HttpResponse
 from chappe.gateway import callbacks as callback_desk
@@ -312,7 +312,9 @@ def drop_segments_that_wait(patch: Patch) -> None:
 
 
 def join_segments_as_they_come(patch: Patch) -> None:
-    patch.setattr(inbox, "joined_text", lambda texts, _total: "".join(texts.values()))
+    patch.setattr(
+        inbox, "joined_text", lambda segments, *_: ("".join(one.text for one in segments.values()), Coding.TEXT)
+    )
 
 
 def never_join_what_is_incomplete(patch: Patch) -> None:

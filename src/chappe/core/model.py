@@ -226,6 +226,7 @@ class Inbound(Struct, frozen=True, kw_only=True):
     received_ms: int = 0
     concatenation: Concatenation | None = None
     coding: Coding = Coding.TEXT  # BINARY: the text is octets in hexadecimal digits, without a header
+    content: str = ""  # of a segment whose octets are joined with the others' before they are read: in its dialect
 
 
 VIRTUAL = "virtual"  # the reason of a delivery that a virtual account is told of

@@ -9,7 +9,7 @@ the owner has no other number, under every originator. A start word takes that b
 blocked itself stays blocked.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -19,7 +19,7 @@ import structlog
 from chappe.clock import Clock
 from chappe.core.centre import Accepted, InboundMessages, ListInbound, Refusal, Refused, TakeInbound, Verdict
 from chappe.core.ids import IdMaker
-from chappe.core.model import Account, Carrier, Concatenation, Inbound, Submission
+from chappe.core.model import Account, Carrier, Coding, Concatenation, Inbound, Submission
 from chappe.core.phonebook import BlockOrigin
 from chappe.dialects.base import Dialect, Failure, HttpResponse, Reply
 from chappe.gateway.callbacks import INBOUND, SMPP, SMPP_INBOUND, Declined, Way
@@ -33,7 +33,17 @@ from chappe.store.blocks import BlockChange
 from chappe.store.callbacks import CallbackDraft, DueCallback
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
-from chappe.store.inbox import PATIENCE_MS, TEXT_MAX, Arrival, Consequences, InboxQuestion, Joining, Kept, Taking
+from chappe.store.inbox import (
+    PATIENCE_MS,
+    TEXT_MAX,
+    Arrival,
+    Consequences,
+    InboxQuestion,
+    Joining,
+    Kept,
+    Read,
+    Taking,
+)
 
 log = structlog.get_logger()
 
@@ -41,6 +51,7 @@ MAIL, PHONE = "mail", "phone"
 DIALECT_DEFAULT = "proovl"
 NUMBER_MAX = 32  # characters of what a carrier calls a phone
 REFERENCE_MAX = 200
+CONTENT_MAX = 1_000  # characters: on air a segment has 140 octets, or 160 septets
 SEGMENTS_MAX = 255
 JOIN_MAX = 500
 ANY = ""  # originator
@@ -164,7 +175,19 @@ def checked(inbound: Inbound, now_ms: int) -> Inbound:
         text=storable(inbound.text)[:TEXT_MAX],
         received_ms=inbound.received_ms or now_ms,
         concatenation=inbound.concatenation if is_part(inbound.concatenation) else None,
+        coding=inbound.coding,
+        content=inbound.content if len(inbound.content) <= CONTENT_MAX else "",
     )
+
+
+def storable_read(read: Read) -> Read:
+    """The same, of segments that are read together."""
+
+    def read_storable(contents: Sequence[str]) -> tuple[str, Coding]:
+        text, coding = read(contents)
+        return storable(text), coding
+
+    return read_storable
 
 
 def is_part(concatenation: Concatenation | None) -> bool:

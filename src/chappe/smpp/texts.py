@@ -13,7 +13,9 @@ depends on the link and is a charset by its name:
 """
 
 import codecs
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from chappe.smpp.pdu import Status
@@ -37,6 +39,7 @@ from chappe.sms.segments import (
     Concatenation,
     Readable,
     cut,
+    decode_run,
 )
 from chappe.sms.segments import read as read_segment
 
@@ -270,6 +273,20 @@ def packed(septets: bytes, header: bytes = b"") -> bytes:
     if (len(septets) * 7 + fill_bits) % 8 == 1:
         septets += b"\r"
     return header + pack(septets, fill_bits)
+
+
+def joined(parts: Sequence[Content]) -> Content:
+    """Parts that follow each other as one. Those in the same charset are joined before they are decoded; where they
+    differ, the whole is UCS-2, which every text is in."""
+    first = parts[0]
+    unit_octets = charset_named(first.charset).unit_octets
+    if all(part.charset == first.charset and not len(part.octets) % unit_octets for part in parts):
+        return first._replace(octets=b"".join(part.octets for part in parts), concatenation=None)
+    runs = [
+        decode_run(charset_named(charset), [part.octets for part in run])
+        for charset, run in groupby(parts, key=lambda part: part.charset)
+    ]
+    return Content(UCS2.encode("".join(runs)), UCS_2, first.is_flash)
 
 
 # Writing

@@ -247,12 +247,13 @@ def join(arrived: Iterable[Arrived]) -> str | None:
         return None
     in_order = [by_index[index] for index in range(1, first.total + 1)]
     return "".join(
-        _decode_run(alphabet, [segment.octets for segment in run])
+        decode_run(alphabet, [segment.octets for segment in run])
         for alphabet, run in itertools.groupby(in_order, key=lambda segment: segment.alphabet)
     )
 
 
-def _decode_run(alphabet: Readable, run: list[bytes]) -> str:
+def decode_run(alphabet: Readable, run: Sequence[bytes]) -> str:
+    """The text of segments that follow each other, whose octets are joined first."""
     if any(len(octets) % alphabet.unit_octets for octets in run):
         return "".join(map(alphabet.decode, run))  # half a unit would shift everything behind it
     return alphabet.decode(b"".join(run))

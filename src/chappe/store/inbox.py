@@ -7,13 +7,14 @@ segments stay for a while, so that a late copy is known as one. What stays incom
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from chappe.core.centre import InboundMessages
 from chappe.core.ids import ID_MAX, first_id
-from chappe.core.model import Inbound
+from chappe.core.model import Coding, Inbound
 from chappe.store.blocks import BlockChange, BlockList
 from chappe.store.callbacks import CallbackDraft, Callbacks, DueCallback
 from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant
@@ -92,6 +93,7 @@ class InboxQuestion(Struct, frozen=True, kw_only=True):
 
 
 Plan = Callable[[Inbound], Consequences]  # of a whole message, whose reference is our id
+Read = Callable[[Sequence[str]], tuple[str, Coding]]  # of the contents of segments that follow each other
 Key = tuple[int, str, str, int, int]  # of a message in segments: carrier, originator, recipient, reference, total
 Whole = tuple[int, int, Inbound]  # our id, the carrier's, and the message
 
@@ -101,7 +103,20 @@ def follow_nothing(one: Inbound) -> Consequences:
     return Consequences()
 
 
-COLUMNS = (inbound.c.id, inbound.c.originator, inbound.c.recipient, inbound.c.text, inbound.c.received_ms)
+def read_nothing(contents: Sequence[str]) -> tuple[str, Coding]:
+    """The reader of a store that no dialect with contents is spoken around."""
+    return GAP, Coding.TEXT
+
+
+COLUMNS = (
+    inbound.c.id,
+    inbound.c.originator,
+    inbound.c.recipient,
+    inbound.c.text,
+    inbound.c.received_ms,
+    inbound.c.coding,
+)
+CODINGS = {coding.value: coding for coding in Coding}
 KEY = (
     inbound_segment.c.carrier_id,
     inbound_segment.c.originator,
@@ -116,6 +131,7 @@ KEY_KINDS = {
     "concatenation": BigInteger,
     "total": BigInteger,
 }
+SEGMENT = (inbound_segment.c.position, inbound_segment.c.text, inbound_segment.c.content)
 WAITS = inbound_segment.c.inbound_id == constant(0)
 
 
@@ -125,6 +141,7 @@ class Inbox:
         self.join = Verb[Joining, list[Kept]](3, self.join_many)
         self.take = Verb[Taking, InboundMessages](6, self.take_many)
         self.plan: Plan = follow_nothing
+        self.read: Read = read_nothing
         self._callbacks = callbacks
         self._blocks = blocks
         self._settled_ms = 0 if database.is_sqlite else SETTLED_MS
@@ -157,6 +174,7 @@ class Inbox:
             text=Text,
             carrier_id=BigInteger,
             received_ms=BigInteger,
+            coding=Text,
         )
         self._insert = Prepared(
             database,
@@ -172,13 +190,13 @@ class Inbox:
         is_of_keys = tuple_(*KEY).in_(select(keys.table))
         self._segments = Prepared(
             database,
-            select(*KEY, inbound_segment.c.position, inbound_segment.c.text, inbound_segment.c.inbound_id)
+            select(*KEY, *SEGMENT, inbound_segment.c.inbound_id)
             .where(is_of_keys)
             .order_by(*KEY, inbound_segment.c.position)
             .with_for_update(),
             keys,
         )
-        segments = Batch(database, **KEY_KINDS, position=BigInteger, text=Text, received_ms=BigInteger)
+        segments = Batch(database, **KEY_KINDS, position=BigInteger, text=Text, content=Text, received_ms=BigInteger)
         self._put_segments = Prepared(
             database,
             database.insert(inbound_segment)
@@ -215,9 +233,7 @@ class Inbox:
         )
         self._close = Prepared(
             database,
-            delete(inbound_segment)
-            .where(is_of_keys, WAITS)
-            .returning(*KEY, inbound_segment.c.position, inbound_segment.c.text, inbound_segment.c.received_ms),
+            delete(inbound_segment).where(is_of_keys, WAITS).returning(*KEY, *SEGMENT, inbound_segment.c.received_ms),
             keys,
         )
         self._forget_segments = Prepared(
@@ -314,8 +330,8 @@ class Inbox:
     def _put_together(self, transaction: Transaction, parts: Sequence[Arrival]) -> tuple[list[Whole], set[int]]:
         """Add segments to those that wait: the messages that are whole now, and the ids of what was only a copy."""
         if transaction.rows(self._waiting_count)[0][0] >= SEGMENTS_WAITING_MAX:  # nothing is lost, only not joined
-            return [alone(one) for one in parts], set()
-        puzzles = {key: Puzzle() for key in sorted(map(key_of, parts))}
+            return [alone(one, self.read) for one in parts], set()
+        puzzles = {key: Puzzle(self.read) for key in sorted(map(key_of, parts))}
         for row in transaction.rows(self._segments, list(puzzles)):
             puzzles[row[:5]].find(*row[5:])
         whole, copies = [], set()
@@ -353,6 +369,7 @@ class Inbox:
                 one.text,
                 carrier_id,
                 one.received_ms,
+                one.coding.value,
             )
             for message_id, carrier_id, one in whole
         ]
@@ -381,8 +398,8 @@ class Inbox:
             rows = sorted(transaction.rows(self._close, keys)) if keys else []
             whole: list[Whole] = []
             for key, segments in groupby(rows, key=lambda row: row[:5]):
-                texts = {row[5]: (row[6], row[7]) for row in segments}
-                whole.append((one.first_id + len(whole), key[0], joined_of(key, texts)))
+                received = {row[5]: (Segment(*row[6:8]), row[8]) for row in segments}
+                whole.append((one.first_id + len(whole), key[0], joined_of(key, received, self.read)))
             results.append(list(self._finish(transaction, whole, one.now_ms).values()))
             transaction.run(self._forget_segments, long_ago=long_ago_ms)
             transaction.run(self._forget_references, long_ago=one.now_ms - REFERENCES_KEPT_MS)
@@ -432,22 +449,33 @@ class Inbox:
         return results
 
 
+class Segment(NamedTuple):
+    """What a segment brings: its text, and what is read together with the others' where that is not all of it."""
+
+    text: str
+    content: str
+
+
+Segments = dict[int, Segment]  # by position
+
+
 class Puzzle:
     """The segments that came under one key, within one commit."""
 
-    def __init__(self) -> None:
-        self.waiting: dict[int, str] = {}  # by position
-        self.joined: dict[int, str] = {}  # of the last message that became whole
-        self.fresh: list[tuple[int, str, int]] = []  # rows to be written: position, text, when it was received
+    def __init__(self, read: Read) -> None:
+        self.waiting: Segments = {}
+        self.joined: Segments = {}  # of the last message that became whole
+        self.fresh: list[tuple[int, str, str, int]] = []  # rows to be written: position, segment, when it was received
         self.joined_id = 0  # the message that those which wait became in this commit
         self.is_emptied = False  # what is stored under the key goes
+        self._read = read
 
-    def find(self, position: int, text: str, inbound_id: int) -> None:
+    def find(self, position: int, text: str, content: str, inbound_id: int) -> None:
         """A stored row."""
-        (self.joined if inbound_id else self.waiting)[position] = text
+        (self.joined if inbound_id else self.waiting)[position] = Segment(text, content)
 
     def has(self, one: Arrival) -> bool:
-        return one.inbound.text in (known.get(place_of(one)) for known in (self.waiting, self.joined))
+        return segment_of(one) in (known.get(place_of(one)) for known in (self.waiting, self.joined))
 
     def add(self, one: Arrival) -> list[Whole]:
         """What becomes a message by this segment. One at a place that is taken belongs to the next message under the
@@ -455,13 +483,13 @@ class Puzzle:
         place, whole = place_of(one), []
         if place in self.waiting or place in self.joined:
             if self.waiting:
-                whole.append(whole_by(one, self.waiting))
+                whole.append(whole_by(one, self.waiting, self._read))
             self.waiting, self.joined, self.fresh, self.joined_id = {}, {}, [], 0
             self.is_emptied = True
-        self.waiting[place] = one.inbound.text
-        self.fresh.append((place, one.inbound.text, one.now_ms))
+        self.waiting[place] = segment_of(one)
+        self.fresh.append((place, *segment_of(one), one.now_ms))
         if len(self.waiting) == total_of(one):
-            whole.append(whole_by(one, self.waiting))
+            whole.append(whole_by(one, self.waiting, self._read))
             self.waiting, self.joined, self.joined_id = {}, self.waiting, one.id
         return whole
 
@@ -469,6 +497,10 @@ class Puzzle:
 def place_of(one: Arrival) -> int:
     assert one.inbound.concatenation is not None
     return one.inbound.concatenation.position
+
+
+def segment_of(one: Arrival) -> Segment:
+    return Segment(one.inbound.text, one.inbound.content)
 
 
 def total_of(one: Arrival) -> int:
@@ -495,11 +527,13 @@ def known_as(one: Inbound, message_id: int) -> Inbound:
         recipient=one.recipient,
         text=one.text,
         received_ms=one.received_ms,
+        coding=one.coding,
     )
 
 
-def whole_by(last: Arrival, texts: Mapping[int, str]) -> Whole:
+def whole_by(last: Arrival, segments: Segments, read: Read) -> Whole:
     """The message that a segment completed, under the id it brought."""
+    text, coding = joined_text(segments, total_of(last), read)
     return (
         last.id,
         last.carrier_id,
@@ -507,34 +541,53 @@ def whole_by(last: Arrival, texts: Mapping[int, str]) -> Whole:
             reference="",
             originator=last.inbound.originator,
             recipient=last.inbound.recipient,
-            text=joined_text(texts, total_of(last)),
+            text=text,
             received_ms=last.inbound.received_ms,
+            coding=coding,
         ),
     )
 
 
-def joined_of(key: Row, segments: dict[int, tuple[str, int]]) -> Inbound:
-    """A message of what there is: by position, text and when it was received."""
+def joined_of(key: Row, received: dict[int, tuple[Segment, int]], read: Read) -> Inbound:
+    """A message of what there is: by position, the segment and when it was received."""
     _, originator, recipient, _, total = key
+    text, coding = joined_text({position: segment for position, (segment, _) in received.items()}, total, read)
     return Inbound(
         reference="",
         originator=originator,
         recipient=recipient,
-        text=joined_text({position: text for position, (text, _) in segments.items()}, total),
-        received_ms=max(received_ms for _, received_ms in segments.values()),
+        text=text,
+        received_ms=max(received_ms for _, received_ms in received.values()),
+        coding=coding,
     )
 
 
-def alone(one: Arrival) -> Whole:
+def alone(one: Arrival, read: Read) -> Whole:
     """A segment as a message of its own."""
-    return whole_by(one, {place_of(one): one.inbound.text})
+    return whole_by(one, {place_of(one): segment_of(one)}, read)
 
 
-def joined_text(texts: Mapping[int, str], total: int) -> str:
-    """The texts in their order, each run of missing ones as one ellipsis, within what is kept of a text."""
-    runs = groupby(range(1, total + 1), key=lambda position: position in texts)
-    return "".join(GAP if not is_here else "".join(texts[each] for each in run) for is_here, run in runs)[:TEXT_MAX]
+def joined_text(segments: Segments, total: int, read: Read) -> tuple[str, Coding]:
+    """What the segments say in their order, each run of missing ones as one ellipsis, within what is kept of a text.
+    With an ellipsis it is a text, whatever it was."""
+    runs = groupby(range(1, total + 1), key=lambda position: position in segments)
+    said = [text_of([segments[each] for each in run], read) if is_here else (GAP, Coding.TEXT) for is_here, run in runs]
+    coding = said[0][1] if len(said) == 1 else Coding.TEXT
+    return "".join(text for text, _ in said)[:TEXT_MAX], coding
+
+
+def text_of(run: Sequence[Segment], read: Read) -> tuple[str, Coding]:
+    """What segments that follow each other say."""
+    contents = [each.content for each in run]
+    return read(contents) if all(contents) else ("".join(each.text for each in run), Coding.TEXT)
 
 
 def inbound_of(row: Row) -> Inbound:
-    return Inbound(reference=str(row[0]), originator=row[1], recipient=row[2], text=row[3], received_ms=row[4])
+    return Inbound(
+        reference=str(row[0]),
+        originator=row[1],
+        recipient=row[2],
+        text=row[3],
+        received_ms=row[4],
+        coding=CODINGS[row[5]],
+    )

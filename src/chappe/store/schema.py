@@ -291,6 +291,7 @@ inbound_segment = Table(  # segments that wait for the others of their message
     words("text"),
     number("received_ms"),
     number("inbound_id", 0),  # the message it became a part of; kept a while, so that a copy is known as one
+    words("content", ""),  # what is read together with the others'
     **NARROW,
 )
 inbound_cursor = Table(  # how far an account has asked for what is new

@@ -5,9 +5,8 @@ A long message comes in parts. Each is answered by itself, under an id of its ow
 there, `submission_of_parts` makes one submission of them, whose memo knows the parts that asked for receipts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
-from itertools import groupby
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -35,7 +34,7 @@ from chappe.smpp.pdu import (
     Unsuccessful,
 )
 from chappe.smpp.receipt import INTERMEDIATE, RECEIPT, date_of, write_text, write_tlvs
-from chappe.smpp.texts import GSM_PACKED, HAS_HEADER, UCS_2, Content, charset_named, on_air, packed, read
+from chappe.smpp.texts import GSM_PACKED, HAS_HEADER, UCS_2, Content, joined, on_air, packed, read
 from chappe.smpp.times import absolute_time, read_time
 from chappe.smpp.tlv import Tag, find_number, number
 from chappe.sms.alphabets import UCS2
@@ -276,7 +275,7 @@ def submission_of_parts(parts: Mapping[int, PartOfMessage]) -> Submission | Stat
     taken from the first; receipts go under each part that asked for them."""
     in_order = sorted(parts.items(), key=lambda item: item[1].concatenation.position)
     first = in_order[0][1]
-    written = written_of(joined([part for _, part in in_order]))
+    written = written_of(joined([content_of_part(part) for _, part in in_order]))
     if written is None:
         return Status.INVALID_MESSAGE_LENGTH
     text, coding = written
@@ -297,19 +296,8 @@ def submission_of_parts(parts: Mapping[int, PartOfMessage]) -> Submission | Stat
     )
 
 
-def joined(parts: Sequence[PartOfMessage]) -> Content:
-    """All parts as one; those in the same charset are joined before they are decoded, and where they differ, the whole
-    is UCS-2, which every text is in."""
-    charsets = {part.charset for part in parts}
-    is_flash = parts[0].is_flash
-    if len(charsets) == 1:
-        octets = b"".join(bytes.fromhex(part.octets) for part in parts)
-        return Content(octets, parts[0].charset, is_flash, elements=bytes.fromhex(parts[0].elements))
-    runs = [
-        charset_named(charset).decode(b"".join(bytes.fromhex(part.octets) for part in run))
-        for charset, run in groupby(parts, key=lambda part: part.charset)
-    ]
-    return Content(UCS2.encode("".join(runs)), UCS_2, is_flash)
+def content_of_part(part: PartOfMessage) -> Content:
+    return Content(bytes.fromhex(part.octets), part.charset, part.is_flash, elements=bytes.fromhex(part.elements))
 
 
 # Answers

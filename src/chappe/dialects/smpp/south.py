@@ -2,6 +2,7 @@
 
 Nothing that a carrier says makes these fail."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ from chappe.smpp.texts import (
     UCS_2,
     Content,
     Piece,
+    joined,
     octet_pieces,
     pieces_of,
     read,
@@ -245,16 +247,31 @@ def inbound_of(body: DeliverSm | DataSm, words: LinkWords) -> Inbound:
     """The message that it brings."""
     content = content_of(body, words)
     place = content.concatenation
+    is_part = place is not None and place.total > 1
+    text, coding = heard_of(content)
     return Inbound(
         reference="",
         originator=number_of(body.source_ton, body.source, words),
         recipient=number_of(body.destination_ton, body.destination, words),
-        text=content.text if content.is_text else content.octets.hex().upper(),
+        text=text,
         concatenation=Concatenation(reference=place.reference, total=place.total, position=place.index)
-        if place is not None and place.total > 1
+        if place is not None and is_part
         else None,
-        coding=Coding.TEXT if content.is_text else Coding.BINARY,
+        coding=coding,
+        content=f"{content.charset} {content.octets.hex()}" if is_part else "",
     )
+
+
+def heard_of(content: Content) -> tuple[str, Coding]:
+    """What arrived, as our records have it."""
+    return (content.text, Coding.TEXT) if content.is_text else (content.octets.hex().upper(), Coding.BINARY)
+
+
+def heard_together(contents: Sequence[str]) -> tuple[str, Coding]:
+    """The same of segments that follow each other, as `inbound_of` gave the content of each: they are joined before
+    they are read, since phones cut inside a character."""
+    read_again = [each.partition(" ") for each in contents]
+    return heard_of(joined([Content(bytes.fromhex(octets), charset) for charset, _, octets in read_again]))
 
 
 # Questions about what was submitted

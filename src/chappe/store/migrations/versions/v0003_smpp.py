@@ -14,6 +14,7 @@ def upgrade() -> None:
     messages()
     callbacks()
     op.add_column("inbound", words("coding", default="text"))
+    op.add_column("inbound_segment", words("content", default=""))
     parts_and_links()
 
 
