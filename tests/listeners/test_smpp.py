@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import smpplib.consts  # type: ignore[import-untyped]
 import smpplib.gsm  # type: ignore[import-untyped]
@@ -497,6 +498,30 @@ def test_a_scheduled_message_is_asked_for_replaced_and_taken_back(tmp_path: Path
             assert (await one.ask(CancelSm(**who))).status == Status.OK
             assert (await one.ask(CancelSm(**who))).status == Status.CANCEL_FAILED
             assert [words(each)["stat"] for each in await one.hear(1)] == ["DELETED"]
+            assert states(settings) == ["cancelled"]
+
+    run(story())
+
+
+def test_a_long_message_is_known_by_any_of_its_parts(tmp_path: Path) -> None:
+    """query_sm, replace_sm and cancel_sm find the whole by the id of each part, and nothing by the next one."""
+
+    async def story() -> None:
+        settings = here(tmp_path)
+        async with serving(settings, world()) as app, bound(app.smpp_port) as one:
+            parts = [
+                msgspec.structs.replace(part, schedule_delivery_time=SCHEDULED) for part in parts_of(b"abcdefghij" * 25)
+            ]
+            first, second = [id_in(await one.ask(part)) for part in parts]
+            who: dict[str, Any] = {"source_ton": 5, "source": "ACME"}
+            for message_id in (first, second):
+                answer = await one.ask(QuerySm(message_id=message_id, **who))
+                assert isinstance(answer.body, QuerySmResponse)
+                assert (answer.status, answer.body.message_state) == (Status.OK, 1)
+            behind = str(int(second) + 1)
+            assert (await one.ask(QuerySm(message_id=behind, **who))).status == Status.INVALID_MESSAGE_ID
+            assert (await one.ask(ReplaceSm(message_id=second, short_message=b"x" * 200, **who))).status == Status.OK
+            assert (await one.ask(CancelSm(message_id=second, **who))).status == Status.OK
             assert states(settings) == ["cancelled"]
 
     run(story())

@@ -209,6 +209,13 @@ class SubmitPart(Call, frozen=True, kw_only=True):
     content: str
 
 
+class FindWhole(Call, frozen=True, kw_only=True):
+    """The message that the part with this id became. -> Created, with its one id"""
+
+    account: Account
+    reference: str
+
+
 class Quote(Call, frozen=True):
     """What would `Submit` answer? Nothing is kept and nothing charged. -> Accepted"""
 

@@ -13,8 +13,8 @@ from typing import Protocol
 import structlog
 
 from chappe.clock import Clock
-from chappe.core.centre import Accepted, Refusal, Refused, SubmitPart, Ticket, Verdict
-from chappe.core.ids import IdMaker
+from chappe.core.centre import Accepted, Created, FindWhole, Refusal, Refused, SubmitPart, Ticket, Verdict
+from chappe.core.ids import IdMaker, read_id
 from chappe.core.model import Account, Message, Priority, Service, State, Submission
 from chappe.dialects.base import Dialect
 from chappe.gateway.front import Answers
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 SETTLED_MS = 30_000  # whoever brought the last part has submitted the message by then, or never will
 ROUND_MAX = 500
+NOT_FOUND = Refused(Refusal.NOT_FOUND)
 TOO_MANY = Refused(Refusal.THROTTLED, "too many parts wait for others")
 PASSING = frozenset({Refusal.OVERLOADED, Refusal.THROTTLED, Refusal.INTERNAL})  # the same may be taken later
 
@@ -91,7 +92,20 @@ class PartDesk:
 
     @property
     def answers(self) -> Answers:
-        return {SubmitPart: lambda call, _dialect, _network: self.submit(call)}
+        return {
+            SubmitPart: lambda call, _dialect, _network: self.submit(call),
+            FindWhole: lambda call, _dialect, _network: self.find_whole(call),
+        }
+
+    async def find_whole(self, call: FindWhole) -> Created | Refused:
+        part_id = read_id(call.reference)
+        if part_id is None:
+            return NOT_FOUND
+        histories, account_id = self._store.histories, call.account.id
+        found = await self._store.read(
+            lambda transaction: histories.whole_of(transaction, account_id, part_id, self._dialect.name)
+        )
+        return Created((found,)) if found is not None else NOT_FOUND
 
     async def submit(self, call: SubmitPart) -> Verdict:
         """Keep a part, and submit the message that it completes. Raises StoreError."""

@@ -20,11 +20,15 @@ from chappe.core.centre import (
     Call,
     Cancel,
     Cancelled,
+    Created,
     Done,
+    FindWhole,
     ListMessages,
     Outcome,
+    Query,
     Refusal,
     Refused,
+    Replace,
     Reports,
     Submit,
     SubmitPart,
@@ -287,9 +291,19 @@ class Esme:
     async def _ask(self, call: Call) -> Outcome:
         return await self._house.ask(call, self._house.dialect, self.connection.peer)
 
+    async def _ask_of(self, call: Query | Cancel | Replace, account: Account) -> Outcome:
+        """The same of a message, by its id or that of any of the parts it was submitted in."""
+        outcome = await self._ask(call)
+        if not (isinstance(outcome, Refused) and outcome.reason is Refusal.NOT_FOUND):
+            return outcome
+        whole = await self._ask(FindWhole(account=account, reference=call.reference))
+        if not isinstance(whole, Created) or str(whole.ids[0]) == call.reference:
+            return outcome
+        return await self._ask(msgspec.structs.replace(call, reference=str(whole.ids[0])))
+
     async def query(self, body: QuerySm, account: Account) -> tuple[Body, int]:
         call = north.query_call(body, account, self._words)
-        outcome: Outcome | Status = call if isinstance(call, Status) else await self._ask(call)
+        outcome = call if isinstance(call, Status) else await self._ask_of(call, account)
         if isinstance(outcome, Report):
             return north.query_response(body, outcome), Status.OK
         return QuerySmResponse(), status_in(outcome, QuerySm)
@@ -298,7 +312,7 @@ class Esme:
         call = north.cancel_call(body, account, self._words)
         if isinstance(call, ListMessages):
             return CancelSmResponse(), await self._cancel_listed(call, account)
-        outcome: Outcome | Status = call if isinstance(call, Status) else await self._ask(call)
+        outcome = call if isinstance(call, Status) else await self._ask_of(call, account)
         is_done = isinstance(outcome, Cancelled)
         return CancelSmResponse(), Status.OK if is_done else status_in(outcome, CancelSm)
 
@@ -315,7 +329,7 @@ class Esme:
 
     async def replace(self, body: ReplaceSm, account: Account) -> tuple[Body, int]:
         call = north.replace_call(body, account, self._words, self._house.clock.now_ms())
-        outcome: Outcome | Status = call if isinstance(call, Status) else await self._ask(call)
+        outcome = call if isinstance(call, Status) else await self._ask_of(call, account)
         return ReplaceSmResponse(), Status.OK if isinstance(outcome, Done) else status_in(outcome, ReplaceSm)
 
     # What it hears: a `gateway.bound.Bind`

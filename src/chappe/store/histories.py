@@ -89,6 +89,7 @@ class Spending(Struct, frozen=True, kw_only=True):
     paid_in_micros: int
 
 
+SEGMENTS_MAX = 255  # of one message
 FILTERED = {"recipient": message.c.recipient, "originator": message.c.originator, "state": message.c.state}
 
 
@@ -109,6 +110,18 @@ class Histories:
             .limit(1),
         )
         self._one = Prepared(database, select(*past).where(message.c.id == bindparam("which"), is_own))
+        self._whole = Prepared(
+            database,
+            select(message.c.id, message.c.segments)
+            .where(
+                is_own,
+                message.c.id <= bindparam("which"),
+                message.c.id > bindparam("which") - bindparam("span", type_=BigInteger),
+                message.c.dialect == bindparam("dialect", type_=Text),
+            )
+            .order_by(message.c.id.desc())
+            .limit(1),
+        )
         self._of_submission = Prepared(
             database,
             select(*past)
@@ -180,6 +193,11 @@ class Histories:
     def one(self, transaction: Transaction, account_id: int, message_id: int) -> Past | None:
         rows = transaction.rows(self._one, account=account_id, which=message_id)
         return past_of(rows[0]) if rows else None
+
+    def whole_of(self, transaction: Transaction, account_id: int, part_id: int, dialect: str) -> int | None:
+        """The message that a part with this id became: the ids of its parts follow its own."""
+        rows = transaction.rows(self._whole, account=account_id, which=part_id, span=SEGMENTS_MAX, dialect=dialect)
+        return rows[0][0] if rows and part_id - rows[0][0] < rows[0][1] else None
 
     def of_submission(
         self, transaction: Transaction, account_id: int, submission_id: int, recipient: str = ""
