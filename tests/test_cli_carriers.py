@@ -1,6 +1,7 @@
 """`chappe carriers` as the operator meets it: real processes, beside a running gateway and without one."""
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,10 @@ def test_every_carrier_is_shown_live_and_marked_when_nothing_runs(tmp_path: Path
         shown = [line.split()[:4] for line in lines[1:]]
         assert shown == [["sim", "simulated", "up", "-"], ["acme", "smpp", "down", "0/1"]]
         assert "connection refused" in lines[2]
+        watching = Running("carriers", "--watch", "--data", data, environment=environment)
+        for _ in range(2):
+            watching.wait_for("^sim ")
+        assert watching.stop(signal.SIGINT) == 0
         assert running.stop() == 0
     finally:
         running.kill()

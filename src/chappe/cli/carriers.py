@@ -40,6 +40,8 @@ def print_carriers(settings: Settings, *, is_json: bool, is_watching: bool) -> N
             if not is_watching:
                 return
             pause.wait(WATCH_S)
+    except KeyboardInterrupt:  # enough was seen
+        pass
     except StoreError as error:
         raise click.ClickException(str(error)) from None
     finally:
