@@ -397,6 +397,19 @@ def test_a_generic_nack_is_a_refusal() -> None:
     run(story())
 
 
+def test_an_answer_of_another_kind_is_a_doubt() -> None:
+    """Whether a carrier took what it answers with another kind of response nobody knows, so it is not sent again."""
+
+    async def story() -> None:
+        def script(_centre: Centre, connection: Connection, request: Pdu) -> None:
+            connection.answer(request, DataSmResponse("1"))
+
+        async with Centre(script).listening() as centre, carrying(centre) as carrier:
+            assert await carrier.submit(MESSAGE) == Uncertain("an answer of another kind")
+
+    run(story())
+
+
 def test_what_does_not_fit_is_refused_for_good() -> None:
     """A number too long for its field is refused for what it is, so that it neither slows the link nor comes again."""
 

@@ -17,6 +17,7 @@ from chappe.smpp.pdu import (
     CancelSm,
     DataSm,
     DeliverSm,
+    GenericNack,
     MessageResponse,
     Pdu,
     QuerySm,
@@ -142,8 +143,9 @@ def tlvs_of(piece: Piece, coding: Coding, words: LinkWords) -> Tlvs:
 
 
 def verdict_of(answer: Pdu, words: LinkWords, recipient: str = "") -> Verdict:
-    """What the answer to one submit_sm means for that segment."""
-    if answer.status:
+    """What the answer to one submit_sm means for that segment. One of another kind that is no refusal, which a session
+    hands out as an unknown error, is neither a yes nor a no."""
+    if answer.status and not (answer.status == Status.UNKNOWN_ERROR and isinstance(answer.body, GenericNack)):
         return refused_by(answer, words)
     if not isinstance(answer.body, MessageResponse):
         return Uncertain("an answer of another kind")
