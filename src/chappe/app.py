@@ -231,11 +231,13 @@ class App:
             is_blocked=self._blacklist.is_blocked,
             reserve=self._fleet.reserve,
         )
+        words = PartWords()
+        store.parts.is_same = words.is_same
         self._parts = PartDesk(
             store=store,
             directory=self._known,
             dialect=SMPP,
-            words=PartWords(),
+            words=words,
             intake=intake,
             clock=clock,
             ids=self._ids,

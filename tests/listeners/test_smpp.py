@@ -13,6 +13,7 @@ import smpplib.gsm  # type: ignore[import-untyped]
 from smpplib.client import Client  # type: ignore[import-untyped]
 from smpplib.pdu import PDU  # type: ignore[import-untyped]
 
+from chappe.clock import SystemClock
 from chappe.core.model import Inbound
 from chappe.listeners.smpp import SmppLimits
 from chappe.listeners.tls import make_self_signed
@@ -456,6 +457,29 @@ def test_a_part_survives_a_restart(tmp_path: Path) -> None:
             second_id = id_in(await one.ask(second))
             assert {words(each)["id"] for each in await one.hear(2)} == {first_id, second_id}
             assert len(states(settings)) == 1
+
+    run(story())
+
+
+def test_a_copy_of_a_scheduled_part_is_one(tmp_path: Path) -> None:
+    """A part that comes again with a relative time, which is another instant by now, is a copy all the same."""
+
+    async def story() -> None:
+        settings = here(tmp_path)
+        async with serving(settings, world()) as app, bound(app.smpp_port) as one:
+            first, second = (
+                msgspec.structs.replace(part, schedule_delivery_time=SCHEDULED) for part in parts_of(b"abcdefghij" * 25)
+            )
+            first_id = id_in(await one.ask(first))
+            [kept] = rows(settings, schema.submission_part)
+
+            async def is_later() -> bool:
+                return bool(SystemClock().now_ms() > kept["received_ms"] + 1000)
+
+            await eventually(is_later)
+            assert id_in(await one.ask(first)) == first_id
+            id_in(await one.ask(second))
+            assert (states(settings), one.delivered) == (["scheduled"], [])
 
     run(story())
 

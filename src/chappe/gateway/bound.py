@@ -305,8 +305,11 @@ class BoundDesk:
 
     def _claimed(self, task: "asyncio.Task[int]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and isinstance(task.exception(), StoreError):
+        error = task.exception() if not task.cancelled() else None
+        if isinstance(error, StoreError):
             log.warning("round_put_off", round="bound callbacks")
+        elif error is not None:
+            log.error("round_broke", round="bound callbacks", exc_info=error)
 
     async def _claim(self, account_id: int) -> int:
         """Claim what lies for an account, as long as there is room and more; how many that was."""

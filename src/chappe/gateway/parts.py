@@ -41,6 +41,10 @@ class Words(Protocol):
         """The submission that all parts of a message make."""
         ...
 
+    def is_same(self, one: str, other: str) -> bool:
+        """Whether two contents are copies of one part."""
+        ...
+
     def said(self, parts: Sequence[tuple[int, str]]) -> Submission:
         """What some of them say about the whole."""
         ...

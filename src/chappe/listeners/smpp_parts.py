@@ -30,9 +30,18 @@ class PartWords:
             return Refused(refusal_of(submission, PLAIN_WORDS))
         return submission
 
+    def is_same(self, one: str, other: str) -> bool:
+        """Whether two parts say the same; a relative time is another instant in every copy, so times do not count."""
+        return said_by(one) == said_by(other)
+
     def said(self, parts: Sequence[tuple[int, str]]) -> Submission:
         """What some of them say about the whole; whoever asked for no receipt wants no callbacks."""
         submission = self.whole(parts)
         if isinstance(submission, Refused):
             return Submission(recipients=(), text="", wants_callbacks=False)
         return submission
+
+
+def said_by(content: str) -> tuple[str, str, str]:
+    part = _decoder.decode(content)
+    return part.octets, part.charset, part.elements

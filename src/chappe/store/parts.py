@@ -9,6 +9,7 @@ incomplete ends, and with it, in the same commit, whoever asked is told (by a pl
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from itertools import groupby
+from operator import eq
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -137,6 +138,7 @@ class Parts:
         self.close = Verb[Closing, tuple[DueCallback, ...]](5, self.close_many)
         self.end = Verb[Ending, list[DueCallback]](3, self.end_many)
         self.plan: Plan = tell_nobody
+        self.is_same: Callable[[str, str], bool] = eq  # whether two contents are copies of one part
         self._callbacks = callbacks
         keys = Batch(database, **KEY_KINDS)
         is_of_keys = tuple_(*KEY).in_(select(keys.table))
@@ -223,7 +225,7 @@ class Parts:
 
     def keep_many(self, transaction: Transaction, arrivals: Sequence[PartArrival], is_repeat: bool) -> list[KeptPart]:
         """Keep parts, each once; of a repeat, what is there already is a copy of itself."""
-        puzzles = {key: Puzzle(key) for key in sorted({one.key for one in arrivals})}
+        puzzles = {key: Puzzle(key, self.is_same) for key in sorted({one.key for one in arrivals})}
         for row in transaction.rows(self._find, list(puzzles)):
             puzzles[PartKey(*row[:5])].find(Part(*row[5:8]), row[8])
         counts: dict[int, int] = dict(
@@ -305,8 +307,9 @@ class Parts:
 class Puzzle:
     """The parts that came under one key, within one commit."""
 
-    def __init__(self, key: PartKey) -> None:
+    def __init__(self, key: PartKey, is_same: Callable[[str, str], bool]) -> None:
         self.key = key
+        self._is_same = is_same
         self.parts: dict[int, Part] = {}  # by position
         self.fresh: list[Part] = []  # to be written
         self.ended: list[PartSet] = []  # what others took the places of
@@ -320,7 +323,8 @@ class Puzzle:
 
     def copy_of(self, one: PartArrival) -> Part | None:
         known = self.parts.get(one.position)
-        return known if known is not None and known.content == one.content else None
+        is_copy = known is not None and (known.content == one.content or self._is_same(known.content, one.content))
+        return known if is_copy else None
 
     def add(self, one: PartArrival) -> Part:
         """One at a place that is taken belongs to the next message under the same reference: it is counted in one octet
