@@ -758,3 +758,20 @@ def test_a_claim_leaves_alone_what_was_accepted_meanwhile(tmp_path: Path) -> Non
         assert len(first.asked) == 1
 
     play(tmp_path, script, world(), SCRIPTS)
+
+
+def test_a_carrier_is_told_how_long_a_message_is_worth_sending(tmp_path: Path) -> None:
+    """What is left of a validity that was asked for goes along with each attempt; the default stays our own affair."""
+
+    async def script(middle: Middle) -> None:
+        first = first_of(middle)
+        first.verdicts, first.always = [SLOW], YES
+        await middle.submit(NUMBER, validity_s=600)
+        await middle.pass_time(100)
+        await middle.submit("447700900124")
+        asked = [submission.validity_s for submission in first.asked]
+        assert (asked[0], len(asked)) == (600, 3)
+        assert asked[1] is not None and asked[1] < 600
+        assert asked[2] is None
+
+    play(tmp_path, script, world(), SCRIPTS)

@@ -21,7 +21,7 @@ import structlog
 
 from chappe.clock import Clock
 from chappe.core.centre import Accepted, MessageCentre, Refusal, Refused, Uncertain, Verdict
-from chappe.core.lifecycle import Move, after_doubt, after_query, after_verdict
+from chappe.core.lifecycle import VALIDITY_DEFAULT_S, Move, after_doubt, after_query, after_verdict
 from chappe.core.model import Carrier, Message, Priority, Report, State, Submission, UncertainPolicy
 from chappe.dialects.base import DETAIL_MAX
 from chappe.gateway.feed import Feed, Step
@@ -46,6 +46,7 @@ WORDS_MAX = 100  # characters of what a carrier said last
 DOUBTS_MAX = 100
 UNRECORDED_FACTOR = 4  # verdicts waiting to be written, as a multiple of the window
 RECORD_AGAIN_S = 1.0
+VALIDITY_NEARLY_S = 60  # shorter than the default by less than this is the default
 IS_DOWN = Refused(Refusal.UNREACHABLE, "link is down")
 OUT_OF_TIME = Refused(Refusal.UNREACHABLE, "its time ran out before it could leave")
 BLOCKED = Refused(Refusal.BLOCKED)
@@ -349,7 +350,7 @@ class Dispatcher:
     def _send(self, message: Message) -> None:
         answer: asyncio.Future[Verdict]
         try:
-            answer = asyncio.ensure_future(self.centre.submit(southward(message)))
+            answer = asyncio.ensure_future(self.centre.submit(southward(message, self._clock.now_ms())))
         except Exception as error:
             answer = asyncio.get_running_loop().create_future()
             answer.set_exception(error)
@@ -510,8 +511,10 @@ STEPS = {
 }
 
 
-def southward(message: Message) -> Submission:
-    """The message as it is submitted to a carrier; our id goes along as the reference."""
+def southward(message: Message, now_ms: int) -> Submission:
+    """The message as it is submitted to a carrier; our id goes along as the reference, and what is left of its time where
+    that is less than everybody's."""
+    left_s = (message.expires_ms - now_ms) // 1000
     return Submission(
         recipients=(message.recipient,),
         text=message.text,
@@ -520,6 +523,7 @@ def southward(message: Message) -> Submission:
         priority=message.priority,
         reference=str(message.id),
         coding=message.coding,
+        validity_s=max(1, left_s) if left_s < VALIDITY_DEFAULT_S - VALIDITY_NEARLY_S else None,
     )
 
 
