@@ -46,7 +46,7 @@ WORDS_MAX = 100  # characters of what a carrier said last
 DOUBTS_MAX = 100
 UNRECORDED_FACTOR = 4  # verdicts waiting to be written, as a multiple of the window
 RECORD_AGAIN_S = 1.0
-VALIDITY_NEARLY_S = 60  # shorter than the default by less than this is the default
+VALIDITY_NEARLY_S = 60  # what differs from the default by no more than this is the default
 IS_DOWN = Refused(Refusal.UNREACHABLE, "link is down")
 OUT_OF_TIME = Refused(Refusal.UNREACHABLE, "its time ran out before it could leave")
 BLOCKED = Refused(Refusal.BLOCKED)
@@ -512,8 +512,8 @@ STEPS = {
 
 
 def southward(message: Message, now_ms: int) -> Submission:
-    """The message as it is submitted to a carrier; our id goes along as the reference, and what is left of its time where
-    that is less than everybody's."""
+    """The message as it is submitted to a carrier; our id goes along as the reference, and what is left of its time
+    where that is not everybody's."""
     left_s = (message.expires_ms - now_ms) // 1000
     return Submission(
         recipients=(message.recipient,),
@@ -523,7 +523,7 @@ def southward(message: Message, now_ms: int) -> Submission:
         priority=message.priority,
         reference=str(message.id),
         coding=message.coding,
-        validity_s=max(1, left_s) if left_s < VALIDITY_DEFAULT_S - VALIDITY_NEARLY_S else None,
+        validity_s=max(1, left_s) if abs(left_s - VALIDITY_DEFAULT_S) > VALIDITY_NEARLY_S else None,
     )
 
 
