@@ -50,6 +50,7 @@ class Told(NamedTuple):
 
     is_parked: bool = False
     spelling: int = -1
+    is_to_recipient: bool = True
 
 
 class Kept:
@@ -883,6 +884,20 @@ def test_a_rule_that_is_contradicted_is_not_learned() -> None:
             for number in range(12345678, 12345683):
                 await centre.deliver(receipt(str(number)))
             assert [one.reference for one in kept.receipts] == [str(number) for number in range(12345678, 12345683)]
+
+    run(story())
+
+
+def test_a_message_to_another_shows_no_rule() -> None:
+    """An id that is found, but of a message to somebody else, may be so by chance: nothing is learned from it."""
+
+    async def story() -> None:
+        kept = Kept()
+        kept.tell = lambda _receipt: Told(is_to_recipient=False)
+        async with Centre().listening() as centre, carrying(centre, kept=kept):
+            for number in range(12345678, 12345682):
+                await centre.deliver(receipt(str(number)))
+            assert all(one.spellings for one in kept.receipts)
 
     run(story())
 

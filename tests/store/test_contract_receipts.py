@@ -111,6 +111,7 @@ def test_a_reading_that_fits_the_recipient_is_believed_over_one_that_does_not(ho
         (1, -1, State.DELIVERED),
         (1, -1, None),
     ]
+    assert [one.is_to_recipient for one in answers] == [True, True, False]
 
 
 def test_spellings_of_segments_are_marked_under_the_reference_that_is_kept(house: House) -> None:

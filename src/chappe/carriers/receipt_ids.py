@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from chappe.core.model import Receipt
+from chappe.core.recipients import is_same_number
 from chappe.dialects.smpp.ids import readings, rule_of
 from chappe.dialects.smpp.words import Ids
 
 AGREEING_MIN = 3
 ANSWERED_MAX = 10_000
 EARLY_MAX = 1_000
-COMMON_DIGITS_MIN = 7  # that make two writings of a number the same
 
 
 class ReceiptIds:
@@ -92,9 +92,3 @@ class ReceiptIds:
     def _forget(self, receipt: Receipt) -> None:
         for reading in (receipt.reference, *receipt.spellings):
             self._early.pop(reading, None)
-
-
-def is_same_number(one: str, other: str) -> bool:
-    """Whether two writings mean one number, as far as they tell: one may lack a country code."""
-    shorter = min(len(one), len(other))
-    return one == other or (shorter >= COMMON_DIGITS_MIN and one[-shorter:] == other[-shorter:])

@@ -99,6 +99,11 @@ class Told(Protocol):
         ...
 
     @property
+    def is_to_recipient(self) -> bool:
+        """Whether that went to the receipt's recipient; told of a receipt with spellings."""
+        ...
+
+    @property
     def spelling(self) -> int:
         """Which of its spellings named the message; negative where its reference did."""
         ...
@@ -340,6 +345,8 @@ class SmppCarrier:
         answer(keeping)
         if told is None:
             return
+        if receipt is written and receipt.spellings and not told.is_to_recipient:
+            return  # perhaps another message's id, in other digits
         # One that is parked under an id that was given has its message: it is just being kept.
         matched = receipt.reference if told.spelling < 0 else receipt.spellings[told.spelling]
         for early in self._ids.learn(written.reference, matched):

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Text, bindparam, delete, select, tuple_, upda
 from chappe.core.ledger import Kind, entry
 from chappe.core.lifecycle import FINAL, after_receipt, combined
 from chappe.core.model import Message, State
+from chappe.core.recipients import is_same_number
 from chappe.store.callbacks import Callbacks, DueCallback
 from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction, constant
 from chappe.store.messages import MESSAGE_COLUMNS, STATES, message_of
@@ -16,7 +17,6 @@ from chappe.store.schema import carrier_reference, message, parked_receipt
 
 NOT_A_SEGMENT = constant(0)
 AS_GIVEN = -1
-COMMON_DIGITS_MIN = 7  # that make two writings one number: national or international, with or without a prefix
 PARKED_KEPT_S = 7 * 24 * 3600
 
 
@@ -40,6 +40,7 @@ class Told(Struct, frozen=True):
     state: State | None = None
     callbacks: tuple[DueCallback, ...] = ()
     spelling: int = AS_GIVEN  # place of the reading that was right
+    is_to_recipient: bool = False  # whether that one is to the receipt's recipient; told of what has spellings
     sent_ms: int = 0  # when its message was sent; 0 = it was not in `sent`
 
 
@@ -179,9 +180,15 @@ class Receipts:
             Told(is_parked=True)
             if matched is None
             else Told(
-                False, matched.id, state, announced.pop(matched.id, ()) if state else (), spelling, sent_ms(matched)
+                is_parked=False,
+                message_id=matched.id,
+                state=state,
+                callbacks=announced.pop(matched.id, ()) if state else (),
+                spelling=spelling,
+                is_to_recipient=bool(one.spellings) and is_same_number(one.recipient, matched.recipient),
+                sent_ms=sent_ms(matched),
             )
-            for _, matched, state, spelling in told
+            for one, matched, state, spelling in told
         ]
 
     def _matches(self, transaction: Transaction, references: Iterable[Reference]) -> Matches:
@@ -279,15 +286,3 @@ def is_certain(one: ReceiptRow, matches: Matches) -> bool:
 
 def fits(one: ReceiptRow, match: tuple[int, Message] | None) -> bool:
     return match is not None and is_same_number(one.recipient, match[1].recipient)
-
-
-def is_same_number(one: str, other: str) -> bool:
-    """Whether two writings mean one number, as far as their digits tell: the shorter one may lack a country code."""
-    first, second = digits_of(one), digits_of(other)
-    shorter = min(len(first), len(second))
-    return first == second != "" or (shorter >= COMMON_DIGITS_MIN and first[-shorter:] == second[-shorter:])
-
-
-def digits_of(number: str) -> str:
-    """Without what stands before an international or national number: +, 00 or 0."""
-    return "".join(filter(str.isdigit, number)).lstrip("0")
