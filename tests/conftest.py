@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from parts import require
 from postgres import PostgresServer, find_binaries
+
+# How long an example takes is up to the machine and to who else is on it.
+settings.register_profile("chappe", deadline=None)
+settings.load_profile("chappe")
 
 
 @pytest.fixture(scope="session")
