@@ -529,6 +529,15 @@ def test_nobody_there_is_one() -> None:
     assert "Nothing was sent." in refused.stderr
 
 
+def test_serve_takes_binds_where_it_is_told_to(start: Start, applied: str) -> None:
+    """--smpp opens a port for binds, and its line tells which."""
+    running = start("serve", "--data", applied, "--http", "127.0.0.1:0", "--smpp", "127.0.0.1:0")
+    port = int(running.wait_for(r"and binds at 127\.0\.0\.1:(\d+)")[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as link:
+        link.sendall(bytes((0, 0, 0, 16, 0, 0, 0, 0x15, 0, 0, 0, 0, 0, 0, 0, 1)))  # enquire_link
+        assert link.recv(16)[4:8] == bytes((0x80, 0, 0, 0x15))
+
+
 # check
 
 

@@ -1,16 +1,18 @@
 """Callbacks to binds: claimed for who is there, as many at once as there is room for, in the order of each message."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from chappe.core.model import Submission
 from chappe.dialects.smpp import SMPP
 from chappe.gateway import bound
 from chappe.gateway.bound import LOST, TAKEN, Answer, BoundDesk, Heard
 from chappe.store import schema
-from gateway.middle import Middle, play
+from gateway.middle import WORLD, Middle, play
 
 EVERY_STEP = "17.5.0.1.1"  # registered_delivery 0x11: what is on its way too
 OUTCOMES = "1.5.0.1.1"
@@ -42,6 +44,14 @@ class Bind:
         """To whichever has waited longest."""
         _, hear = self.waiting.pop(0)
         hear(answer)
+
+
+class Greedy(Bind):
+    """A bind that takes everything at once."""
+
+    def deliver(self, kind: str, payload: str, reference: int, hear: Callable[[Answer], None]) -> None:
+        super().deliver(kind, payload, reference, hear)
+        asyncio.get_running_loop().call_soon(self.answer)
 
 
 class House:
@@ -78,12 +88,12 @@ class House:
         return [(row["state"], row["attempt"]) for row in self.middle.rows(schema.callback)]
 
 
-def tell(folder: Path, story: Callable[[House], Awaitable[None]]) -> None:
+def tell(folder: Path, story: Callable[[House], Awaitable[None]], world: str = WORLD) -> None:
     async def script(middle: Middle) -> None:
         await middle.open()
         await story(House(middle))
 
-    play(folder, script)
+    play(folder, script, world)
 
 
 def test_a_bind_hears_at_once(tmp_path: Path) -> None:
@@ -142,6 +152,32 @@ def test_more_than_memory_takes_is_claimed_bit_by_bit(tmp_path: Path, monkeypatc
         assert set(house.states()) == {("done", 1)}
 
     tell(tmp_path, story)
+
+
+def test_one_account_keeps_no_other_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one account's endless backlog is claimed bit by bit, another's single receipt is delivered."""
+    monkeypatch.setattr(bound, "CLAIM_MAX", 1)
+
+    async def story(house: House) -> None:
+        middle, desk = house.middle, house.desk
+        await house.sent(40)
+        submission = Submission(recipients=("447700900123",), text="x", memo=OUTCOMES)
+        await middle.result(middle.intake.submit(middle.account("bob"), submission, SMPP))
+        greedy, bob = Greedy(), Bind()
+        with monkeypatch.context() as patched:  # both are there, and nothing is claimed yet
+            patched.setattr(desk, "_claim_soon", lambda _account_id: None)
+            house.join(greedy)
+            desk.join(middle.account("bob").id, bob)
+        round_once = asyncio.create_task(desk.run_once())
+        while not bob.delivered:
+            await asyncio.sleep(0)
+            middle.store.commit_once()
+        assert len(greedy.delivered) < 40
+        await middle.settle()
+        assert (len(greedy.delivered), await round_once) == (40, 2)
+
+    bobs = '[[account]]\nname = "bob"\npassword = "x"\nbalance = "1.00"\n'
+    tell(tmp_path, story, WORLD + bobs)
 
 
 def test_a_lost_link_counts_for_nothing(tmp_path: Path) -> None:

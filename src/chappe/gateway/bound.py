@@ -279,9 +279,13 @@ class BoundDesk:
     # Rounds
 
     async def run_once(self) -> int:
-        """One round over accounts with binds for which something lies; tells how many callbacks were claimed."""
+        """One round over accounts with binds for which something lies; tells how many those are. Each is claimed for by
+        itself: one with much to hear keeps no other waiting."""
         accounts = [account_id for account_id, one in self._listening.items() if not one.is_claiming and one.room > 0]
-        return sum([await self._claim(account_id) for account_id in await self.lying(accounts)])
+        lying = await self.lying(accounts)
+        for account_id in lying:
+            self._claim_soon(account_id)
+        return len(lying)
 
     async def lying(self, account_ids: Collection[int]) -> list[int]:
         """For which of these accounts something lies that is due."""
