@@ -217,6 +217,20 @@ def test_a_bound_claim_takes_what_is_longest_due(house: House) -> None:
     assert {one.message_id for one in bound(house, NOW_MS, count_max=2)} == {2, 3}
 
 
+def test_it_is_known_for_whom_something_lies(house: House) -> None:
+    """Of the accounts that are asked about, those with a callback to their binds that is due are named."""
+    tell_binds(house, is_left=True)
+    result(house.store, house.store.record(sent(house.sending(1))))
+
+    def lying(*account_ids: int, now_ms: int = NOW_MS) -> list[int]:
+        return house.store.ask(house.store.bound_accounts(account_ids, now_ms))
+
+    assert lying(ACCOUNT, ACCOUNT + 1) == [ACCOUNT]
+    assert lying(ACCOUNT, now_ms=NOW_MS - 1) == lying(ACCOUNT + 1) == []
+    bound(house, NOW_MS)
+    assert lying(ACCOUNT) == []
+
+
 def test_what_no_bind_came_for_is_given_up(house: House) -> None:
     """A callback to a bind that has been due for too long fails; a younger one and one to a URL do not."""
     born(house, 1)

@@ -23,7 +23,7 @@ from chappe.store.parts import (
     PartKey,
     PartSet,
 )
-from store.givens import ACCOUNT, HOUR_MS, NOW_MS, House, lose_the_answer, result
+from store.givens import ACCOUNT, HOUR_MS, NOW_MS, House, a_message, lose_the_answer, result
 
 IDS = itertools.count(1_000, 100)
 KEY = PartKey(ACCOUNT, "ACME", "447700900123", 7, 2)
@@ -267,6 +267,19 @@ def test_a_repeat_keeps_each_part_once(house: House, is_kept: bool) -> None:
     assert [one.part_id for one in kept] == [first.message_id, first.message_id + 1]
     assert kept[-1].whole is not None
     assert contents(house) == ["part 1", "part 2"]
+
+
+def test_a_message_is_found_by_the_ids_of_its_parts(house: House) -> None:
+    """As many ids behind a message's own as it has segments are its parts'; no other id is, and no other account's."""
+    house.accept(a_message(1_000, segments=3, dialect="smpp"), a_message(2_000, dialect="proovl", segments=3))
+
+    def whole_of(part_id: int, account_id: int = ACCOUNT) -> int | None:
+        return house.store.ask(
+            lambda transaction: house.store.histories.whole_of(transaction, account_id, part_id, "smpp")
+        )
+
+    assert [whole_of(part_id) for part_id in (999, 1_000, 1_002, 1_003, 2_001)] == [None, 1_000, 1_000, None, None]
+    assert whole_of(1_001, ACCOUNT + 1) is None
 
 
 def test_a_crash_after_a_part_was_answered_loses_nothing(house: House) -> None:
