@@ -549,7 +549,8 @@ LONG_FATES: list[tuple[str, tuple[int | str | None, ...], type[Any], str, list[i
     ("one throttled once", ("a", Status.THROTTLED, "c", "b"), Accepted, "a b c", [1, 2, 3, 2]),
     ("one refused for good", ("a", "b", Status.REJECTED), Refused, "forbidden", [1, 2, 3]),
     ("the link lost behind the second", ("a", "b", None), Uncertain, "segment 3 of 3", [1, 2, 3]),
-    ("throttled again and again", ("a", "b", *[Status.THROTTLED] * 4), Uncertain, "segment 3 of 3", [1, 2, 3, 3, 3, 3]),
+    ("throttled for long", ("a", "b", *[Status.THROTTLED] * 7, "c"), Accepted, "a b c", [1, 2, *[3] * 8]),
+    ("throttled to the end", ("a", "b", *[Status.THROTTLED] * 8), Uncertain, "segment 3 of 3", [1, 2, *[3] * 8]),
 ]
 
 
@@ -563,7 +564,7 @@ def test_a_long_message_has_one_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first segment goes ahead, what is refused for now is asked again, and a doubt about one is about all."""
-    monkeypatch.setattr("chappe.carriers.smpp.ROUND_FIRST_S", 0.001)
+    monkeypatch.setattr("chappe.carriers.smpp.ROUND_LONGEST_S", 0.001)
 
     async def story() -> None:
         async with Centre(scripted(*fates)).listening() as centre, carrying(centre) as carrier:

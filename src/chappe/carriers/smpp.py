@@ -64,8 +64,8 @@ from chappe.smpp.session import Unfit
 
 log = structlog.get_logger()
 
-ROUNDS_MAX = 4  # in which the segments behind the first are asked for
-ROUND_FIRST_S = 0.5  # before the second round, doubling
+ROUNDS_MAX = 8  # in which the segments behind the first are asked for: for half a minute, a throttled link recovers
+ROUND_FIRST_S, ROUND_LONGEST_S = 0.5, 8.0  # before the second round, doubling; and before each at most
 REMEMBERED_MAX = 10_000  # doubtful messages that were taken in part
 DELIVERIES_MAX = 5_000  # receipts and messages that wait to be kept
 
@@ -204,7 +204,8 @@ class SmppCarrier:
         missing = list(range(1, len(bodies)))
         for failures in range(ROUNDS_MAX):
             if failures:
-                await asyncio.sleep(ROUND_FIRST_S * 2 ** (failures - 1) * (1 - self._random_bits(10) / 2048))
+                pause_s = min(ROUND_LONGEST_S, ROUND_FIRST_S * 2 ** (failures - 1))
+                await asyncio.sleep(pause_s * (1 - self._random_bits(10) / 2048))
             heard = await asyncio.gather(*(self._ask(bodies[index]) for index in missing))
             for index, answer in zip(missing, heard, strict=True):
                 answers[index] = answer
