@@ -57,8 +57,11 @@ class FakeClock:
         return int(self.now_s * 1000)
 
 
-def directory(password_hash: str = HASH, *, is_active: bool = True, api_key: str = API_KEY) -> Directory:
-    settings = AccountSettings(api_key_digest=key_digest(api_key))
+def directory(
+    password_hash: str = HASH, *, is_active: bool = True, api_key: str = API_KEY, smpp_password: str = ""
+) -> Directory:
+    smpp_password_hash = hash_password(smpp_password) if smpp_password else ""
+    settings = AccountSettings(api_key_digest=key_digest(api_key), smpp_password_hash=smpp_password_hash)
     alice = AccountRow(
         id=1,
         name="alice",
@@ -142,6 +145,8 @@ def promise(test: Callable[[World], Coroutine[Any, Any, None]]) -> None:
         ("", Proof.PASSWORD, "", "wrong"),
         ("a" * 100_000, Proof.PASSWORD, PASSWORD, "wrong"),
         ("alice", Proof.PASSWORD, "\ud800", "wrong"),
+        ("alice", Proof.SMPP_PASSWORD, PASSWORD, "alice"),  # it has no short one
+        ("alice", Proof.SMPP_PASSWORD, md5_hex(PASSWORD), "wrong"),
         ("alice", Proof.DIGEST, PASSWORD, "alice"),
         ("alice", Proof.DIGEST, md5_hex(PASSWORD), "alice"),
         ("alice", Proof.DIGEST, md5_hex(PASSWORD).upper(), "alice"),
@@ -200,6 +205,22 @@ def test_the_two_forms_of_a_password_are_remembered_apart() -> None:
     async def test(world: World) -> None:
         assert await world.ask(md5_hex(PASSWORD), proof=Proof.DIGEST) == "alice"
         assert await world.ask(md5_hex(PASSWORD), proof=Proof.PASSWORD) == "wrong"
+
+    promise(test)
+
+
+def test_a_password_for_binds_is_one_for_binds_alone() -> None:
+    """Where an account has a short password, binds take that and no other, and nothing else takes it."""
+
+    async def test(world: World) -> None:
+        world.directory = directory(smpp_password="hidden7")
+        assert await world.ask("hidden7", proof=Proof.SMPP_PASSWORD) == "alice"
+        assert await world.ask(PASSWORD) == "alice"
+        assert await world.ask(PASSWORD, proof=Proof.SMPP_PASSWORD) == "wrong"
+        assert await world.ask("hidden7") == "wrong"
+        world.directory = directory(smpp_password="hidden8")
+        assert await world.ask("hidden7", ELSEWHERE, proof=Proof.SMPP_PASSWORD) == "wrong"
+        assert await world.ask("hidden8", ELSEWHERE, proof=Proof.SMPP_PASSWORD) == "alice"
 
     promise(test)
 
