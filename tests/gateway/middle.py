@@ -58,7 +58,7 @@ START_MS = 1_800_000_000_000
 ROUNDS_MAX = 10_000
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 SMSFOX, PROOVL = BY_NAME["smsfox"], BY_NAME["proovl"]
-KNOWN = Known(kinds=frozenset(BY_NAME) | {"simulated"}, dialects=frozenset(BY_NAME))
+KNOWN = Known(kinds=frozenset(BY_NAME) | {"simulated"}, dialects=frozenset(BY_NAME) | {SMPP.name})
 OK = HttpResponse(status=200)
 
 WORLD = """

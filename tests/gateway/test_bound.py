@@ -12,7 +12,7 @@ from chappe.dialects.smpp import SMPP
 from chappe.gateway import bound
 from chappe.gateway.bound import LOST, TAKEN, Answer, BoundDesk, Heard
 from chappe.store import schema
-from gateway.middle import WORLD, Middle, play
+from gateway.middle import PROOVL, WORLD, Middle, play
 
 EVERY_STEP = "17.5.0.1.1"  # registered_delivery 0x11: what is on its way too
 OUTCOMES = "1.5.0.1.1"
@@ -286,6 +286,32 @@ def test_only_what_was_asked_for_lies(tmp_path: Path) -> None:
         assert house.states() == []
 
     tell(tmp_path, story)
+
+
+def test_a_url_of_a_submissions_own_comes_first(tmp_path: Path) -> None:
+    """Where receipts go to binds, a submission that names a URL is called there in its own words, others are not."""
+
+    async def story(house: House) -> None:
+        bind, middle = house.join(Bind()), house.middle
+        await middle.submit("447700900123", dialect=PROOVL, receipt_url="http://own.example/r")
+        await middle.submit("447700900123", dialect=PROOVL)
+        assert (bind.delivered, len(middle.customers.called)) == (["delivered"], 1)
+        assert middle.customers.called[0].origin == "http://own.example"
+
+    tell(tmp_path, story, WORLD + 'receipt_dialect = "smpp"\n')
+
+
+def test_receipts_in_other_words_go_to_no_bind(tmp_path: Path) -> None:
+    """What was submitted over a bind is called back where the account names another language, and only what was asked
+    for."""
+
+    async def story(house: House) -> None:
+        bind, middle = house.join(Bind()), house.middle
+        await house.sent()
+        await house.sent(memo="2.5.0.1.1")
+        assert (bind.delivered, middle.words_called()) == ([], ["Delivered"])
+
+    tell(tmp_path, story, WORLD + 'receipt_dialect = "proovl"\n')
 
 
 def test_what_nobody_fetches_is_given_up(tmp_path: Path) -> None:
