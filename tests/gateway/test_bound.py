@@ -302,8 +302,7 @@ def test_a_url_of_a_submissions_own_comes_first(tmp_path: Path) -> None:
 
 
 def test_receipts_in_other_words_go_to_no_bind(tmp_path: Path) -> None:
-    """What was submitted over a bind is called back where the account names another language, and only what was asked
-    for."""
+    """What was submitted over a bind is called back in another language where the account names one, if asked for."""
 
     async def story(house: House) -> None:
         bind, middle = house.join(Bind()), house.middle
