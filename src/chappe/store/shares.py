@@ -170,7 +170,7 @@ def survey() -> Executable:
     )
     is_due = case((first_due_ms <= now, constant(1)), else_=constant(0)).label("is_due")
     found = select(walk.c.priority, walk.c.account_id, walk.c.step, is_due)
-    seen = found.where(walk.c.account_id.is_not(None)).cte("seen")
+    seen = found.where(walk.c.account_id.is_not(None)).cte("seen").prefix_with("MATERIALIZED")  # each is looked at once
     return select(seen).where(or_(seen.c.is_due == constant(1), seen.c.step == steps)).order_by(seen.c.step)
 
 
