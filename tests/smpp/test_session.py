@@ -830,6 +830,18 @@ def test_what_never_left_is_not_lost() -> None:
     assert esme.close() == Ended(not_sent=["unwritten", "unwritten too", "held"], lost=["written"])
 
 
+def test_an_answer_ahead_of_its_request_makes_no_other_certain() -> None:
+    """A peer that answers what was not written yet does not make what was written look as if it had not left."""
+    esme = ends(window=3).esme
+    esme.ask(SubmitSm(), "written", 0.0)
+    esme.take()
+    esme.ask(SubmitSm(), "unwritten", 0.0)
+    guessed = next(reversed(esme.pending))
+    heard = esme.receive(encode(Pdu(SubmitSmResponse("1"), guessed)), 0.0)
+    assert [token for token, _ in heard.answers] == ["unwritten"]
+    assert esme.close() == Ended(not_sent=[], lost=["written"])
+
+
 # Random histories
 
 DEEDS = ("ask", "answer", "carry") * 3 + ("tick", "pause", "release", "leave", "cut")

@@ -228,7 +228,7 @@ class Session(Generic[Token]):
         self.pending: dict[int, Asked[Token]] = {}  # by sequence number, the oldest first
         self.held: deque[Held[Token]] = deque()
         self._held_octets = 0
-        self._unwritten_requests = 0  # the last so many of `pending` are still in the outbox
+        self._unwritten: list[int] = []  # which of `pending` are still in the outbox
         self._unwritten_octets = 0  # and they are so long
         self._sequence = 0
         self._partial = bytearray()
@@ -289,7 +289,7 @@ class Session(Generic[Token]):
 
     def _send(self, sequence: int, answer_id: int, octets: bytes, token: Token, now_s: float) -> None:
         self.outbox.append(octets)
-        self._unwritten_requests += 1
+        self._unwritten.append(sequence)
         self._unwritten_octets += len(octets)
         self.pending[sequence] = Asked(now_s, answer_id, token)
         self._operated_s = now_s
@@ -351,7 +351,8 @@ class Session(Generic[Token]):
         """All that is to be written now."""
         octets = b"".join(self.outbox)
         self.outbox.clear()
-        self._unwritten_requests = self._unwritten_octets = 0
+        self._unwritten.clear()
+        self._unwritten_octets = 0
         return octets
 
     def release(self, now_s: float) -> None:
@@ -385,9 +386,11 @@ class Session(Generic[Token]):
 
     def close(self) -> Ended[Token]:
         """The link is no more. Returns all requests without an answer."""
-        tokens = [asked.token for asked in self.pending.values()]
-        written = max(0, len(tokens) - self._unwritten_requests)
-        ended = Ended(tokens[written:] + [held.token for held in self.held], tokens[:written])
+        unwritten = [self.pending.pop(sequence).token for sequence in self._unwritten if sequence in self.pending]
+        ended = Ended(
+            unwritten + [held.token for held in self.held],
+            [asked.token for asked in self.pending.values()],
+        )
         self.pending.clear()
         self.held.clear()
         self.outbox.clear()
