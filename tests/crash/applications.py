@@ -29,6 +29,7 @@ class Applications:
         self.refused: dict[str, str] = {}  # recipient -> in which words
         self.unanswered: set[str] = set()
         self.receipts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)  # (dialect, id) -> words
+        self.replies: set[str] = set()  # texts that came from phones
         self.parts: dict[str, tuple[str, ...]] = {}  # recipient -> ids of the parts that asked for receipts
         self._gateway = gateway
         self._connections_count = connections_count

@@ -40,6 +40,7 @@ class Carrier:
         self.texts: dict[str, set[str]] = defaultdict(set)  # by recipient: what it was sent, once that was whole
         self.paths: dict[str, set[str]] = defaultdict(set)  # by recipient: over which API or as whom bound
         self.unanswered: Counter[str] = Counter()  # by recipient: how often no answer was given on purpose
+        self.replies: dict[str, int] = {}  # by text: how many of its parts the gateway has not taken yet
         self.receipt_paths: dict[str, str] = {}  # at the gateway, by API path
         self._gateway = gateway
         self._silent_share = silent_share

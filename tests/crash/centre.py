@@ -2,40 +2,33 @@
 
 It has the journal and the manners of the others (`carrier.py`). No answer means here that it says no more on that link:
 what it has said arrives, what it still hears is journalled, and none of it is answered. Its answers write ids in
-hexadecimal digits; in its receipts one of the two carriers has them in decimal ones.
+hexadecimal digits; in its receipts one of the two carriers has them in decimal ones. Some phones reply.
 """
 
 import asyncio
 import contextlib
 import itertools
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, NamedTuple
 
 from crash.carrier import RECEIPT_CONNECTIONS, Carrier, Fate, is_undeliverable
-from crash.gateway import BOUND_CARRIERS, BOUND_HOLDER, CARRIER_SMPP_PASSWORD
-from crash.smpp_wire import HAS_HEADER, RECEIPT, Link, Pdu
+from crash.gateway import BOUND_CARRIERS, BOUND_HOLDER, CARRIER_SMPP_PASSWORD, OWN_NUMBER
+from crash.smpp_wire import ALPHANUMERIC, RECEIPT, Joiner, Link, Pdu, cut
 from crash.wire import HOST, CutError
 
 FIRST_ID = 0x1A000000
+REPLY_EVERY = 10  # of what it hears
 AGAIN_S = 0.05  # until a receipt that was not taken comes again
 STATES = {"DELIVRD": 2, "UNDELIV": 5}  # message_state (5.2.28)
 
 
-class Piece(NamedTuple):
-    """What one submit_sm brings."""
+class Delivery(NamedTuple):
+    """A deliver_sm for one of the two carriers. `reply` is the text from a phone that it is a part of."""
 
-    recipient: str
-    text: str
-    reference: int = 0  # of the long message that it is a part of
-    total: int = 1
-    position: int = 1
-
-
-class Receipt(NamedTuple):
-    recipient: str
-    originator: str
     number: int
+    fields: dict[str, object]
+    reply: str = ""
 
 
 class Bound:
@@ -58,10 +51,10 @@ class Centre:
         self._ids = itertools.count(FIRST_ID)
         self._bound: dict[Link, Bound] = {}
         self._is_bound = {login: asyncio.Event() for login in BOUND_CARRIERS}
-        self._receipts: dict[str, asyncio.Queue[Receipt]] = {login: asyncio.Queue() for login in BOUND_CARRIERS}
-        self._open_receipts = 0
+        self._deliveries: dict[str, asyncio.Queue[Delivery]] = {login: asyncio.Queue() for login in BOUND_CARRIERS}
+        self._open_count = 0  # of them
         self._copies: Counter[tuple[str, int]] = Counter()  # by recipient and position
-        self._pieces: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)  # of long messages, by position
+        self._joiner = Joiner()
         self._tasks: set[asyncio.Task[None]] = set()
         self._mistake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -113,34 +106,35 @@ class Centre:
 
     def _take(self, bound: Bound, pdu: Pdu) -> None:
         """Journal it, then answer it or not."""
-        piece, journal = piece_of(pdu), self._journal
-        recipient, number = piece.recipient, next(self._ids)
+        assert pdu.registered_delivery == 1
+        journal, recipient, heard = self._journal, pdu.destination_addr.decode(), self._joiner.hear(pdu)
         self.heard.set()
-        self._copies[recipient, piece.position] += 1
-        journal.copies[recipient] = max(journal.copies[recipient], self._copies[recipient, piece.position])
+        self._copies[recipient, heard.position] += 1
+        journal.copies[recipient] = max(journal.copies[recipient], self._copies[recipient, heard.position])
         journal.paths[recipient].add(bound.login)
-        pieces = self._pieces[recipient, piece.reference]
-        pieces[piece.position] = piece.text
-        if len(pieces) == piece.total:
-            journal.texts[recipient].add("".join(text for _, text in sorted(pieces.items())))
+        if heard.text is not None:
+            journal.texts[recipient].add(heard.text)
         fate = journal.fate()
-        receipt = Receipt(recipient, pdu.source_addr.decode(), number)
         bound.waiting[recipient] += 1
         if fate.is_silent and bound.link.is_open:
             self._say_no_more(bound)
         if not bound.link.is_open:
             self._note_unanswered(bound, recipient)
-        self._run(self._answer(bound, pdu, fate, receipt))
+        self._run(self._answer(bound, pdu, fate))
 
-    async def _answer(self, bound: Bound, pdu: Pdu, fate: Fate, receipt: Receipt) -> None:
+    async def _answer(self, bound: Bound, pdu: Pdu, fate: Fate) -> None:
+        number, recipient = next(self._ids), pdu.destination_addr.decode()
+        receipt = Delivery(number, receipt_fields(bound.login, number, recipient, pdu.source_addr.decode()))
         if fate.is_early:
-            self._report(bound.login, receipt)
+            self._deliver(bound.login, receipt)
         await asyncio.sleep(fate.wait_s)
         if bound.link.is_open:
-            bound.link.answer(pdu, message_id=f"{receipt.number:08X}")
-            bound.waiting[receipt.recipient] -= 1
+            bound.link.answer(pdu, message_id=f"{number:08X}")
+            bound.waiting[recipient] -= 1
         if not fate.is_early:
-            self._report(bound.login, receipt)
+            self._deliver(bound.login, receipt)
+        if not number % REPLY_EVERY:
+            self._reply(bound.login, recipient, number)
 
     def _say_no_more(self, bound: Bound) -> None:
         self.cuts_count += 1
@@ -155,19 +149,28 @@ class Centre:
             bound.unanswered.add(recipient)
             self._journal.unanswered[recipient] += 1
 
-    # Receipts
+    # Receipts and replies
 
-    def _report(self, login: str, receipt: Receipt) -> None:
-        self._open_receipts += 1
-        self._receipts[login].put_nowait(receipt)
+    def _reply(self, login: str, phone: str, number: int) -> None:
+        """What the phone writes back, long or short."""
+        text = f"Reply {number}" if number % 3 else f"Reply {number}: {'thank you ' * 20}"
+        parts = cut(text, number)
+        self._journal.replies[text] = len(parts)
+        for part in parts:
+            fields = {**addresses(phone, OWN_NUMBER), "esm_class": part.esm_class, "short_message": part.octets}
+            self._deliver(login, Delivery(number, fields, text))
+
+    def _deliver(self, login: str, delivery: Delivery) -> None:
+        self._open_count += 1
+        self._deliveries[login].put_nowait(delivery)
 
     @property
     def is_reporting(self) -> bool:
-        """Whether receipts still wait to be taken."""
-        return bool(self._open_receipts)
+        """Whether anything still waits to be taken."""
+        return bool(self._open_count)
 
     async def report(self) -> None:
-        """Deliver every receipt, each until it is taken; runs until cancelled, or until there was a mistake."""
+        """Deliver everything, each until it is taken; runs until cancelled, or until there was a mistake."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._wait_for_mistake())
             for login in BOUND_CARRIERS:
@@ -179,49 +182,49 @@ class Centre:
 
     async def _report_to(self, login: str) -> None:
         while True:
-            receipt = await self._receipts[login].get()
-            while not await self._is_taken(login, receipt):  # noqa: ASYNC110 (the gateway asked for time)
+            delivery = await self._deliveries[login].get()
+            while not await self._is_taken(login, delivery):  # noqa: ASYNC110 (the gateway asked for time)
                 await asyncio.sleep(AGAIN_S)
-            self._open_receipts -= 1
+            self._open_count -= 1
+            if delivery.reply:
+                self._journal.replies[delivery.reply] -= 1
 
-    async def _is_taken(self, login: str, receipt: Receipt) -> bool:
+    async def _is_taken(self, login: str, delivery: Delivery) -> bool:
         await self._is_bound[login].wait()
         links = [bound.link for bound in self._bound.values() if bound.login == login and bound.link.is_open]
         if not links:
             return False
         try:
-            answer = await links[receipt.number % len(links)].ask("deliver_sm", **fields_of(login, receipt))
+            answer = await links[delivery.number % len(links)].ask("deliver_sm", **delivery.fields)
         except CutError:
             return False
         return not answer.status
 
 
-def piece_of(pdu: Pdu) -> Piece:
-    recipient, octets = pdu.destination_addr.decode(), pdu.short_message
-    assert pdu.registered_delivery == 1
-    if not pdu.esm_class & HAS_HEADER:
-        return Piece(recipient, octets.decode())
-    assert octets[:3] == bytes((5, 0, 3))  # 3GPP TS 23.040 9.2.3.24.1
-    reference, total, position = octets[3:6]
-    return Piece(recipient, octets[6:].decode(), reference, total, position)
-
-
-def fields_of(login: str, receipt: Receipt) -> dict[str, object]:
+def receipt_fields(login: str, number: int, recipient: str, originator: str) -> dict[str, object]:
     """Of a deliver_sm; the text as appendix B has it."""
-    stat = "UNDELIV" if is_undeliverable(receipt.recipient) else "DELIVRD"
-    written = f"{receipt.number:08X}" if login == BOUND_HOLDER else str(receipt.number)
+    stat = "UNDELIV" if is_undeliverable(recipient) else "DELIVRD"
+    written = f"{number:08X}" if login == BOUND_HOLDER else str(number)
     text = (
         f"id:{written} sub:001 dlvrd:{stat == 'DELIVRD':03} submit date:2611210930 done date:2611210931 "
         f"stat:{stat} err:000 text:Telegram"
     )
     optional = {"receipted_message_id": written, "message_state": STATES[stat]} if login == BOUND_HOLDER else {}
     return {
-        "source_addr_ton": 1,
-        "source_addr_npi": 1,
-        "source_addr": receipt.recipient,
-        "dest_addr_ton": 5,
-        "destination_addr": receipt.originator,
+        **addresses(recipient, originator),
+        "dest_addr_ton": ALPHANUMERIC,
         "esm_class": RECEIPT,
         "short_message": text.encode(),
         **optional,
+    }
+
+
+def addresses(phone: str, other: str) -> dict[str, object]:
+    return {
+        "source_addr_ton": 1,
+        "source_addr_npi": 1,
+        "source_addr": phone,
+        "dest_addr_ton": 1,
+        "dest_addr_npi": 1,
+        "destination_addr": other,
     }

@@ -103,6 +103,7 @@ def figures(journals: Journals) -> dict[str, int]:
         "doubles, hold": sum(count - 1 for recipient, count in copies.items() if is_of_holder(recipient)),
         "held": sum(row.is_held for row in rows.values()),
         "held that were sent": sum(row.is_held and row.recipient in copies for row in rows.values()),
+        "replies from phones": len(journals.applications.replies),
         "receipts to customers": sum(words.total() for words in applications.receipts.values()),
     }
 
@@ -220,6 +221,13 @@ def told_is_known(journals: Journals) -> Iterator[str]:
     yield from map(str, journals.applications.receipts.keys() - known)
 
 
+def replies_arrive(journals: Journals) -> Iterator[str]:
+    """What the gateway took from phones reached the customer whole, and nothing else did."""
+    taken = {text for text, missing in journals.carrier.replies.items() if not missing}
+    yield from taken - journals.applications.replies
+    yield from journals.applications.replies - journals.carrier.replies.keys()
+
+
 def charged_once(journals: Journals) -> Iterator[str]:
     """What was sent is charged exactly once, what is held is reserved, and no other money moved."""
     for row in journals.rows.values():
@@ -262,6 +270,7 @@ RULES: tuple[Rule, ...] = (
     fate_is_final,
     fate_is_told,
     told_is_known,
+    replies_arrive,
     charged_once,
     books_are_right,
 )

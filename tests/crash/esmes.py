@@ -2,7 +2,7 @@
 
 They write into the journal of the others (`applications.py`). Long messages are submitted in parts, and a part that got
 no answer is submitted again on the next bind, as ESMEs do: a message is accepted once all its parts are, and is one
-message however often any of them came. Now and then a receipt is answered by hanging up.
+message however often any of them came. They also hear what phones reply, and sometimes hang up instead of answering.
 """
 
 import asyncio
@@ -13,19 +13,17 @@ from collections.abc import Callable
 
 from crash.applications import ORIGINATOR, SMPP, Applications, text_to
 from crash.gateway import LOGIN, SMPP_PASSWORD, Gateway
-from crash.smpp_wire import BIND_FAILED, HAS_HEADER, OK, RECEIPT, Link, Pdu
+from crash.smpp_wire import ALPHANUMERIC, BIND_FAILED, OK, RECEIPT, Joiner, Link, Part, Pdu, cut
 from crash.wire import CutError
 
 BINDS = ("bind_transceiver", "bind_transceiver", "bind_transmitter", "bind_receiver")
 SUBMISSIONS = 12  # without an answer, on each bind that can submit
 AGAIN_S = 0.02  # until a lost bind is made again
-PLAIN_MAX, PART_MAX = 160, 153  # characters (3GPP TS 23.040 9.2.3.24.1)
-ALPHANUMERIC = 5  # type of number (5.2.5)
 SAID = re.compile(rb"id:(\d+) .*\bstat:(\w+) ")  # in a receipt (appendix B)
 
 
 class Esmes:
-    """`hang_up_share` of the receipts is answered by hanging up. `is_any`: whether there are any ESMEs at all."""
+    """`hang_up_share` of what they hear is answered by hanging up. `is_any`: whether there are any ESMEs at all."""
 
     def __init__(
         self, gateway: Gateway, applications: Applications, seed: int, hang_up_share: float, *, is_any: bool
@@ -59,6 +57,7 @@ class Esme:
         self._gateway = gateway
         self._journal = applications
         self._hangs_up = hangs_up
+        self._joiner = Joiner()
         self._link: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
 
     @property
@@ -98,31 +97,34 @@ class Esme:
             if self._journal.is_over:
                 break
             recipient = self._journal.new_recipient()
-            text = text_to(recipient)
-            await (self._send_whole(link, recipient, text) if len(text) <= PLAIN_MAX else self._send_long(recipient))
+            parts = cut(text_to(recipient), int(recipient))
+            if len(parts) == 1:
+                await self._send_whole(link, recipient, parts[0])
+            else:
+                await self._send_long(recipient, parts)
 
-    async def _send_whole(self, link: Link, recipient: str, text: str) -> None:
+    async def _send_whole(self, link: Link, recipient: str, part: Part) -> None:
         try:
-            answer = await submit(link, recipient, text.encode())
+            answer = await submit(link, recipient, part)
         except CutError:
             self._journal.unanswered.add(recipient)
             return
         self._note(recipient, [answer])
 
-    async def _send_long(self, recipient: str) -> None:
+    async def _send_long(self, recipient: str, parts: list[Part]) -> None:
         """All parts ask for receipts, or the first alone; they are submitted together, or one after the other."""
-        parts, kind = parts_to(recipient), int(recipient) % 4
+        kind = int(recipient) % 4
         asking = len(parts) if kind in (0, 1) else 1
         asked = [self._send_part(recipient, part, index < asking) for index, part in enumerate(parts)]
         answers = await asyncio.gather(*asked) if kind in (0, 2) else [await each for each in asked]
         self._journal.parts[recipient] = tuple(message_id(answer) for answer in answers[:asking])
         self._note(recipient, answers)
 
-    async def _send_part(self, recipient: str, part: bytes, is_asking: bool) -> Pdu:
+    async def _send_part(self, recipient: str, part: Part, is_asking: bool) -> Pdu:
         while True:
             link = await self._bound()
             with contextlib.suppress(CutError):
-                return await submit(link, recipient, part, esm_class=HAS_HEADER, registered_delivery=int(is_asking))
+                return await submit(link, recipient, part, int(is_asking))
 
     def _note(self, recipient: str, answers: list[Pdu]) -> None:
         statuses = [answer.status for answer in answers if answer.status]
@@ -131,22 +133,26 @@ class Esme:
         else:
             self._journal.note_accepted(recipient, message_id(answers[0]))
 
-    # Receipts
+    # Receipts and replies
 
     def _hear(self, link: Link, pdu: Pdu) -> None:
-        said = SAID.match(pdu.short_message or b"")
         assert pdu.command == "deliver_sm", pdu.command
-        assert pdu.esm_class == RECEIPT
-        assert said is not None
-        assert said[1] == pdu.receipted_message_id
         if self._hangs_up():
             link.close()
             return
-        self._journal.receipts[SMPP, said[1].decode()][said[2].decode()] += 1
+        if pdu.esm_class & RECEIPT:
+            said = SAID.match(pdu.short_message)
+            assert said is not None
+            assert said[1] == pdu.receipted_message_id
+            self._journal.receipts[SMPP, said[1].decode()][said[2].decode()] += 1
+        else:
+            text = self._joiner.hear(pdu).text
+            if text is not None:
+                self._journal.replies.add(text)
         link.answer(pdu)
 
 
-async def submit(link: Link, recipient: str, octets: bytes, *, esm_class: int = 0, registered_delivery: int = 1) -> Pdu:
+async def submit(link: Link, recipient: str, part: Part, registered_delivery: int = 1) -> Pdu:
     return await link.ask(
         "submit_sm",
         source_addr_ton=ALPHANUMERIC,
@@ -154,21 +160,10 @@ async def submit(link: Link, recipient: str, octets: bytes, *, esm_class: int = 
         dest_addr_ton=1,
         dest_addr_npi=1,
         destination_addr=recipient,
-        esm_class=esm_class,
+        esm_class=part.esm_class,
         registered_delivery=registered_delivery,
-        short_message=octets,
+        short_message=part.octets,
     )
-
-
-def parts_to(recipient: str) -> list[bytes]:
-    """Its text, each part behind a user data header (3GPP TS 23.040 9.2.3.24.1)."""
-    octets = text_to(recipient).encode()
-    starts = range(0, len(octets), PART_MAX)
-    reference = int(recipient) % 256
-    return [
-        bytes((5, 0, 3, reference, len(starts), index)) + octets[start : start + PART_MAX]
-        for index, start in enumerate(starts, 1)
-    ]
 
 
 def message_id(answer: Pdu) -> str:

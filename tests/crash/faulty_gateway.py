@@ -24,6 +24,8 @@ from chappe.store.group_commit import GroupCommit
 from chappe.store.messages import Acceptance
 from chappe.store.parts import Puzzle
 
+LATER_S = 0.1
+
 
 def answer_before_commit() -> None:
     """A submission is answered as soon as it waits to be written."""
@@ -70,18 +72,19 @@ def take_lost_for_refused() -> None:
 
     def answer_or_refusal(waiting: Any) -> Any:
         answer = answer_of(waiting)
-        return Refused(Refusal.UNREACHABLE) if isinstance(answer, Uncertain) else answer
+        # For a reason that is tried again soon, and slows no link.
+        return Refused(Refusal.DUPLICATE) if isinstance(answer, Uncertain) else answer
 
     vars(smpp)["answer_of"] = answer_or_refusal
 
 
 def answer_receipts_unkept() -> None:
-    """A carrier's receipt is answered before it is kept."""
+    """A carrier's receipt is answered as soon as it is heard, and kept when there is time."""
     hear = smpp.SmppCarrier._hear
 
     def answer_and_hear(self: smpp.SmppCarrier, connection: Any, request: Any) -> None:
         connection.answer(request, DeliverSmResponse())
-        hear(self, connection, request)
+        asyncio.get_running_loop().call_later(LATER_S, hear, self, connection, request)
 
     smpp.SmppCarrier._hear = answer_and_hear  # type: ignore[method-assign]
     smpp.SmppCarrier._answer = lambda *_: None  # type: ignore[method-assign]

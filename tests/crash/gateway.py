@@ -63,7 +63,7 @@ price = "0.0100"
 name = "{LOGIN}"
 password = "{PASSWORD}"
 smpp_password = "{SMPP_PASSWORD}"
-currency = "EUR"
+{{own_number}}currency = "EUR"
 balance = "{BALANCE}.00"
 receipt_url = "{{customer}}/receipt"
 """
@@ -85,6 +85,7 @@ prefix = "{{prefix}}"
 carriers = ["{{name}}"]
 price = "0.0100"
 """
+OWN_NUMBER = "447700900900"
 POLICIES = {BOUND_HOLDER: "hold", BOUND_RESENDER: "resend"}
 
 
@@ -119,7 +120,14 @@ class Gateway:
             for name in self.carriers
             if name in POLICIES
         ]
-        file.write_text(GATEWAY_FILE.format(carrier=carrier_origin, customer=customer_origin, bound="".join(bound)))
+        file.write_text(
+            GATEWAY_FILE.format(
+                carrier=carrier_origin,
+                customer=customer_origin,
+                bound="".join(bound),
+                own_number=f'numbers = ["{OWN_NUMBER}"]\nsmpp_receiver = true\n' if bound else "",
+            )
+        )
         process = await self._run(COMMAND, "apply", str(file))
         assert await process.wait() == 0, self.log
         with contextlib.closing(sqlite3.connect(self.database)) as connection:

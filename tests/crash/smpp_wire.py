@@ -6,8 +6,9 @@ asks gets a whole answer or a `CutError`, as over HTTP.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Hashable
+from typing import Any, NamedTuple
 
 from smpplib.smpp import make_pdu, parse_pdu  # type: ignore[import-untyped]
 
@@ -15,6 +16,8 @@ from crash.wire import CUTS, HOST, CutError
 
 OK, BIND_FAILED = 0x00, 0x0D
 HAS_HEADER, RECEIPT = 0x40, 0x04  # esm_class (5.2.12)
+ALPHANUMERIC = 5  # type of number (5.2.5)
+PLAIN_MAX, PART_MAX = 160, 153  # characters (3GPP TS 23.040 9.2.3.24.1)
 Pdu = Any  # smpplib has no types
 
 
@@ -111,3 +114,51 @@ class Link:
         if not self._writer.is_closing():
             with contextlib.suppress(OSError):
                 self._writer.write_eof()
+
+
+class Part(NamedTuple):
+    """What goes into one PDU."""
+
+    esm_class: int
+    octets: bytes
+
+
+def cut(text: str, reference: int) -> list[Part]:
+    """A text, if it is long in parts behind user data headers (3GPP TS 23.040 9.2.3.24.1)."""
+    octets = text.encode()
+    if len(octets) <= PLAIN_MAX:
+        return [Part(0, octets)]
+    starts = range(0, len(octets), PART_MAX)
+    headers = [bytes((5, 0, 3, reference % 256, len(starts), position)) for position in range(1, len(starts) + 1)]
+    return [
+        Part(HAS_HEADER, header + octets[start : start + PART_MAX])
+        for header, start in zip(headers, starts, strict=True)
+    ]
+
+
+class Heard(NamedTuple):
+    """What one PDU brought: its place in its message, and the whole text if it was the last that was missing."""
+
+    position: int
+    text: str | None
+
+
+class Joiner:
+    """Puts long messages together, however often and in whichever order their parts come."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Hashable, dict[int, str]] = defaultdict(dict)
+
+    def hear(self, pdu: Pdu) -> Heard:
+        octets = pdu.short_message
+        if not pdu.esm_class & HAS_HEADER:
+            return Heard(1, octets.decode())
+        assert octets[:3] == bytes((5, 0, 3))
+        reference, total, position = octets[3:6]
+        key = pdu.source_addr, pdu.destination_addr, reference, total
+        parts = self._parts[key]
+        parts[position] = octets[6:].decode()
+        if len(parts) < total:
+            return Heard(position, None)
+        del self._parts[key]
+        return Heard(position, "".join(text for _, text in sorted(parts.items())))
