@@ -23,7 +23,7 @@ from chappe.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter
 log = structlog.get_logger()
 
 CONNECT_TIMEOUT_S = 10.0
-UNBIND_TIMEOUT_S = 5.0
+UNBIND_TIMEOUT_S = 2.0
 STEADY_S = 5.0  # a bind that stood for so long was a good one
 
 

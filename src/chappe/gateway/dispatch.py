@@ -236,12 +236,10 @@ class Dispatcher:
                     await asyncio.gather(*self._tasks, self._is_settled.wait(), return_exceptions=True)
         except TimeoutError:
             pass
-        except asyncio.CancelledError:
+        finally:  # nobody may close what these use before they have ended
             self._give_up()
-            raise
-        self._give_up()
-        await asyncio.gather(*self._tasks, *self._answers, return_exceptions=True)
-        await self.centre.close()
+            await asyncio.gather(*self._tasks, *self._answers, return_exceptions=True)
+            await self.centre.close()
 
     def _give_up(self) -> None:
         for one in list(self._tasks | self._answers):

@@ -84,3 +84,4 @@ class Fleet:
             done_late = (await asyncio.wait(self._retiring, timeout=timeout_s))[1]
             for task in done_late:
                 task.cancel()
+            await asyncio.gather(*done_late, return_exceptions=True)
