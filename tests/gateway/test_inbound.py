@@ -8,12 +8,13 @@ import pytest
 from chappe.cli.applying import KNOWN
 from chappe.core.centre import InboundMessages, ListInbound, TakeInbound
 from chappe.core.ids import IdMaker
-from chappe.core.model import Account, Concatenation, Inbound
+from chappe.core.model import Account, Coding, Concatenation, Inbound
 from chappe.core.phonebook import BlockOrigin
 from chappe.gateway.directory import Forwarding
 from chappe.gateway.feed import Step
 from chappe.gateway.gateway_file import GatewayFileError, parse
 from chappe.gateway.inbound import (
+    CONTENT_MAX,
     NUMBER_MAX,
     REFERENCE_MAX,
     InboundDesk,
@@ -22,6 +23,7 @@ from chappe.gateway.inbound import (
     checked,
     inbound_dialect,
     number_of,
+    storable_read,
 )
 from chappe.store import schema
 from chappe.store.inbox import PATIENCE_MS, TEXT_MAX
@@ -152,6 +154,15 @@ def test_what_a_carrier_brings_is_bounded() -> None:
     one = checked(brought, 42)
     assert (one.text, len(one.reference), one.received_ms) == ("a" + "b" * (TEXT_MAX - 1), REFERENCE_MAX, 42)
     assert checked(an_inbound("\ud83d"), 42).text == "\ufffd"
+    contents = [checked(an_inbound(content="x" * length), 42).content for length in (CONTENT_MAX, CONTENT_MAX + 1)]
+    assert contents == ["x" * CONTENT_MAX, ""]
+    assert checked(an_inbound(coding=Coding.BINARY), 42).coding is Coding.BINARY
+
+
+def test_what_is_read_together_can_be_kept() -> None:
+    """What no database keeps is left out of segments that are read together, as of each by itself."""
+    read = storable_read(lambda contents: ("\0".join(contents), Coding.TEXT))
+    assert read(["a", "b"]) == ("ab", Coding.TEXT)
 
 
 @pytest.mark.parametrize(
