@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from chappe.gateway.bound import LOST, TAKEN, Answer, Heard
-from chappe.listeners.esme import answer_of, heard_all, is_within, run_eagerly, utf8_of
+from chappe.listeners.esme import NO_WORDS, answer_of, heard_all, is_within, run_eagerly, utf8_of
 from chappe.smpp.connection import LinkLost, NotSent, Overdue
 from chappe.smpp.pdu import DeliverSmResponse, Pdu, Status
+from chappe.smpp.session import Unfit
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def test_a_field_that_is_utf8_is_read_as_such(written: str, meant: str) -> None:
         (Status.PERMANENT_ERROR, Answer(Heard.NEVER, "0x00000065")),
         (Status.REJECTED, Answer(Heard.NEVER, "0x00000066")),
         (NotSent("x"), LOST),
+        (Unfit("x"), NO_WORDS),
         (LinkLost("x"), LOST),
         (Overdue("x"), Answer(Heard.LATER, "no answer")),
     ],

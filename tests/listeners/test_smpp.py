@@ -694,6 +694,22 @@ def test_messages_from_phones_come_to_binds(tmp_path: Path, key: str) -> None:
     run(story())
 
 
+def test_a_message_from_a_long_name_comes_without_it(tmp_path: Path) -> None:
+    """Whoever has a name that no address has room for is left out, and the message comes all the same."""
+
+    async def story() -> None:
+        async with serving(here(tmp_path), world("smpp_receiver = true")) as app, bound(app.smpp_port) as one:
+            carrier = app._directory.current.carriers[0]
+            name = "someone@mail.example.com"
+            await app._inbox.receive(
+                carrier, Inbound(reference="r1", originator=name, recipient="447700900001", text="Hi")
+            )
+            [message] = await one.hear(1)
+            assert (message.source, message.short_message) == ("", b"Hi")
+
+    run(story())
+
+
 def test_who_did_not_ask_for_messages_has_none_lying(tmp_path: Path) -> None:
     """For an account that did not say so, messages from phones leave no callbacks to its binds."""
 

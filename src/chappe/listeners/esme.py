@@ -66,6 +66,7 @@ from chappe.smpp.pdu import (
     SubmitSm,
     SubmitSmResponse,
 )
+from chappe.smpp.session import Unfit
 from chappe.smpp.tlv import Tag, number
 
 log = structlog.get_logger()
@@ -404,6 +405,8 @@ def answer_of(asked: "asyncio.Future[Pdu]") -> Answer:
         return TAKEN if not status else Answer(ANSWERS.get(status, Heard.LATER), f"0x{status:08x}")
     if isinstance(error, Overdue):
         return NO_ANSWER
+    if isinstance(error, Unfit):
+        return NO_WORDS
     if isinstance(error, NotSent | LinkLost):
         return LOST
     raise error

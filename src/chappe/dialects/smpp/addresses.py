@@ -13,6 +13,7 @@ TONS: Final = frozenset(range(7))
 ISDN: Final = 1
 NPIS: Final = frozenset({0, 1, 3, 4, 6, 8, 9, 10, 14, 18})  # 5.2.6
 TRUNK_ZERO_STAYS: Final = frozenset({"39"})  # in Italy it is a part of the number
+NAME_MAX: Final = 20  # octets of an address (5.2.8)
 
 
 def source_of(originator: str, words: LinkWords) -> Address | None:
@@ -51,14 +52,15 @@ def _source(
 
 
 def name_in_field(name: str, charset: str) -> str | None:
-    """A name as the characters of a C-octet string; None where they have no octets, or where one would end it."""
+    """A name as the characters of a C-octet string; None where they have no octets, where one would end it, or where
+    there are too many."""
     if charset != "gsm":
-        return name if all(0 < ord(character) < 256 for character in name) else None
+        return name if len(name) <= NAME_MAX and all(0 < ord(character) < 256 for character in name) else None
     try:
         octets = GSM.encode(name)
     except NotInAlphabet:
         return None
-    return None if 0 in octets else octets.decode("latin-1")
+    return None if 0 in octets or len(octets) > NAME_MAX else octets.decode("latin-1")
 
 
 def number_of(ton: int, value: str, words: LinkWords) -> str:
