@@ -399,6 +399,7 @@ class App:
             ("blacklist", FOLLOW_S, self._blacklist.follow),
             ("callbacks", CALLBACKS_S, self._call_back),
             ("bound callbacks", CALLBACKS_S, self._bound.run_once),
+            ("binds", FOLLOW_S, self.smpp.follow_once),
             ("outbinds", OUTBINDS_S, self.smpp.outbind_once),
             ("forlorn callbacks", FORLORN_S, self._bound.resign_once),
             ("segments", SEGMENTS_S, self._inbox.join_once),

@@ -238,6 +238,27 @@ def test_an_account_that_ends_is_unbound(tmp_path: Path) -> None:
     run(story())
 
 
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ('name = "alice"', 'name = "other"'),
+        ("smpp_binds = 4", 'smpp_networks = ["192.0.2.0/24"]'),
+    ],
+)
+def test_who_may_not_be_bound_any_more_is_unbound(tmp_path: Path, before: str, after: str) -> None:
+    """A bind that says nothing ends too, once its account is no more or may not bind from there."""
+
+    async def story() -> None:
+        settings = here(tmp_path)
+        text = world("smpp_binds = 4")
+        async with serving(settings, text) as app, bound(app.smpp_port) as one:
+            apply(settings, text.replace(before, after).replace("447700900001", "447700900002"))
+            assert isinstance((await one.read()).body, Unbind)
+            assert await one.is_closed()
+
+    run(story())
+
+
 # Submitting
 
 
@@ -810,6 +831,19 @@ def test_throughput_has_a_cap(tmp_path: Path) -> None:
                 source_ton=5, source="A", destinations=(Address(1, 1, "447700900123"),), short_message=b"x"
             )
             assert (await one.ask(many)).status == Status.THROTTLED
+
+    run(story())
+
+
+def test_binds_share_a_throughput(tmp_path: Path) -> None:
+    """What an account may submit in a second is counted over all its binds, also those that come later."""
+
+    async def story() -> None:
+        settings = here(tmp_path)
+        async with serving(settings, world("smpp_throughput = 0.01")) as app, bound(app.smpp_port) as one:
+            assert (await one.ask(a_submit())).status == Status.OK
+            async with bound(app.smpp_port) as other:
+                assert (await other.ask(a_submit())).status == Status.THROTTLED
 
     run(story())
 

@@ -118,6 +118,10 @@ class House(Protocol):
         """The bind stands."""
         ...
 
+    def throughput_of(self, account: Account) -> Throughput:
+        """What the account may still submit, over all its binds here."""
+        ...
+
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what takes time."""
         ...
@@ -133,7 +137,6 @@ class Esme:
         self._words = LinkWords()
         self._revision = -1
         self._version = VERSION
-        self._throughput = Throughput(0.0, 0.0)
 
     def hear(self, connection: Connection, pdu: Pdu) -> None:
         """A request of the ESME."""
@@ -182,30 +185,25 @@ class Esme:
             return Status.BIND_FAILED
         if not self._house.admit(self, account):
             return Status.BIND_FAILED
-        self.account = account
+        self.account = account  # as it was when it was asked for; `current` looks again
         self._version = body.interface_version
-        self._follow(account, self._house.directory.revision)
         return Status.OK
 
-    def _follow(self, account: Account, revision: int) -> None:
-        """The account as it is configured now."""
-        if self.account is None or self.account.smpp.throughput != account.smpp.throughput or self._revision < 0:
-            self._throughput = Throughput(account.smpp.throughput, self._house.clock.monotonic_s())
-        self.account = account
-        self._words = words_of_account(account, self._version)
-        self._revision = revision
-
     def current(self) -> Account | None:
-        """The account, as the configuration has it now; None once it is ended, which unbinds it."""
+        """The account, as the configuration has it now; None once it is ended or may not bind from here any more, which
+        unbinds it."""
         directory = self._house.directory
         account = self.account
         if account is None or directory.revision == self._revision:
             return account
         account = directory.live_account(account.id)
-        if account is None:
-            self._house.run(self.connection.unbind(UNBIND_S))
+        if account is None or not is_within(self.connection.peer, account.smpp.networks):
+            if self.connection.state.is_bound:
+                self._house.run(self.connection.unbind(UNBIND_S))
             return None
-        self._follow(account, directory.revision)
+        self.account = account
+        self._words = words_of_account(account, self._version)
+        self._revision = directory.revision
         return account
 
     # Submitting
@@ -260,10 +258,11 @@ class Esme:
         assert self.account is not None
         if not self.account.smpp.throughput:
             return True
-        room = self._throughput.allowance(self._house.clock.monotonic_s())
+        throughput = self._house.throughput_of(self.account)
+        room = throughput.allowance(self._house.clock.monotonic_s())
         if room is not None and room < 1:
             return False
-        self._throughput.spend(len(body.destinations) if isinstance(body, SubmitMulti) else 1)
+        throughput.spend(len(body.destinations) if isinstance(body, SubmitMulti) else 1)
         return True
 
     def _refuse(self, pdu: Pdu, status: int) -> None:

@@ -18,6 +18,7 @@ from chappe.clock import Clock
 from chappe.core.model import Account
 from chappe.dialects.base import Dialect
 from chappe.gateway.bound import BoundDesk
+from chappe.gateway.pace import Throughput
 from chappe.listeners.esme import SYSTEM_ID, Ask, Esme
 from chappe.smpp.connection import Connection, NotSent, Role, Timers
 from chappe.smpp.pdu import Outbind, PduError
@@ -79,6 +80,7 @@ class SmppListener:
         self._esmes: dict[Connection, Esme] = {}
         self._admitted: dict[Esme, Account] = {}  # those that bound, or are about to
         self._binds_counts: Counter[int] = Counter()  # by account
+        self._throughputs: dict[int, tuple[float, Throughput]] = {}  # by account, with what it was made for
         self._per_address: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reached: dict[int, float] = {}  # by account, when it was last connected to
@@ -104,6 +106,13 @@ class SmppListener:
         log.info("bound", account_id=esme.account.id, network=esme.connection.peer, state=esme.connection.state)
         if esme.connection.state.can_receive:
             self._bound.join(esme.account.id, esme)
+
+    def throughput_of(self, account: Account) -> Throughput:
+        per_s = account.smpp.throughput
+        known = self._throughputs.get(account.id)
+        if known is None or known[0] != per_s:
+            known = self._throughputs[account.id] = per_s, Throughput(per_s, self.clock.monotonic_s())
+        return known[1]
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -193,7 +202,12 @@ class SmppListener:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # Outbind
+    # Rounds
+
+    async def follow_once(self) -> int:
+        """One round over binds: those whose account is ended, or may not bind from there any more, are unbound. Tells
+        how many that were."""
+        return sum(esme.connection.state.is_bound and esme.current() is None for esme in list(self._admitted))
 
     async def outbind_once(self) -> int:
         """One round over accounts that are to be connected to; tells how many were."""
