@@ -28,13 +28,16 @@ LATER_S = 0.1
 
 
 def answer_before_commit() -> None:
-    """A submission is answered as soon as it waits to be written."""
+    """A submission is answered at once, and written when there is time."""
     put = GroupCommit.put
 
     def put_and_answer(self: GroupCommit, verb: Any, item: Any) -> "asyncio.Future[Any]":
-        future: asyncio.Future[Any] = put(self, verb, item)
-        if isinstance(item, Acceptance):
-            future.set_result(True)
+        if not isinstance(item, Acceptance):
+            return put(self, verb, item)
+        loop = asyncio.get_running_loop()
+        loop.call_later(LATER_S, put, self, verb, item)
+        future: asyncio.Future[Any] = loop.create_future()
+        future.set_result(True)
         return future
 
     GroupCommit.put = put_and_answer  # type: ignore[method-assign]
