@@ -137,11 +137,11 @@ def test_an_old_client_is_told_no_version(tmp_path: Path) -> None:
         ("alice", "", Status.INVALID_PASSWORD),
         ("nobody", "secret8", Status.INVALID_PASSWORD),
         ("bob", "bobs", Status.OK),  # has no short password: its password is one
-        ("remote", "secret8", Status.BIND_FAILED),  # may not bind from here
+        ("remote", "secret8", Status.INVALID_PASSWORD),  # may not bind from here
     ],
 )
 def test_who_may_bind(tmp_path: Path, system_id: str, password: str, status: Status) -> None:
-    """A wrong name and a wrong password look the same; an account that must come from elsewhere is kept out."""
+    """A wrong name, a wrong password, and the right ones of an account that must come from elsewhere look the same."""
     more = """
 [[account]]
 name = "bob"

@@ -170,7 +170,7 @@ class Esme:
             self._house.bound(self)
 
     async def _admit(self, body: BindReceiver | BindTransmitter | BindTransceiver) -> Status:
-        """Who is it, and may it bind? What tells a guesser nothing is the same for every wrong proof."""
+        """Who is it, and may it bind? A guesser is told nothing: what is right from elsewhere is wrong from here."""
         call = Authenticate(utf8_of(body.system_id), Secret(utf8_of(body.password)), Proof.SMPP_PASSWORD)
         try:
             account = await self._house.ask(call, self._house.dialect, self.connection.peer)
@@ -182,7 +182,8 @@ class Esme:
             return Status.INVALID_PASSWORD if is_wrong else Status.BIND_FAILED
         assert isinstance(account, Account)
         if not is_within(self.connection.peer, account.smpp.networks):
-            return Status.BIND_FAILED
+            log.warning("bind_from_elsewhere", account_id=account.id, network=self.connection.peer)
+            return Status.INVALID_PASSWORD
         if not self._house.admit(self, account):
             return Status.BIND_FAILED
         self.account = account  # as it was when it was asked for; `current` looks again
