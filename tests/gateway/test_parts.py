@@ -241,3 +241,18 @@ async def keep(house: House, call: SubmitPart) -> Any:
         now_ms=now_ms,
     )
     return await house.middle.store.commit(house.middle.store.parts.keep, arrival)
+
+
+def test_an_id_that_another_node_has_taken_is_kept(tmp_path: Path) -> None:
+    """A whole message that somebody else has just submitted under its id is there: once, and charged once."""
+
+    async def story(house: House) -> None:
+        middle = house.middle
+        submission = Submission(recipients=("447700900123",), text="Hello", originator="ACME")
+        message_id = middle.ids.make(middle.time.now_ms(), 2)
+        for _ in range(2):
+            trial = middle.intake.submit_once(middle.alice, submission, SMPP, message_id, is_new=True)
+            assert isinstance(await middle.result(trial), Accepted)
+        assert (house.texts(), middle.money()) == (["Hello"], (PRICE_MICROS, 0))
+
+    tell(tmp_path, story)

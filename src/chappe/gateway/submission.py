@@ -122,11 +122,15 @@ class Intake:
     ) -> Verdict:
         """The same to one recipient, under an id that it is asked with again where nobody knows whether it was kept: it
         is kept and charged once. `is_new`: it was never asked before. Raises StoreError."""
-        if not is_new:
-            kept = await self._store.read(self._store.of_submission(message_id, 1))
-            if kept:
-                return Accepted(())
-        return await self._keep(account, submission, dialect, message_id)
+        if not is_new and await self._is_kept(message_id):
+            return Accepted(())
+        verdict = await self._keep(account, submission, dialect, message_id)
+        # The id may have been taken meanwhile: by another node, or by an attempt of whose commit nothing was heard.
+        is_taken = isinstance(verdict, Refused) and verdict.reason is Refusal.INTERNAL
+        return Accepted(()) if is_taken and await self._is_kept(message_id) else verdict
+
+    async def _is_kept(self, message_id: int) -> bool:
+        return bool(await self._store.read(self._store.of_submission(message_id, 1)))
 
     async def quote(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
         """What a submission would be accepted as, were there money for it; nothing is kept, so nothing is named."""
