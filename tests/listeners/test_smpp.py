@@ -587,6 +587,27 @@ def test_messages_between_two_addresses_are_taken_back(tmp_path: Path) -> None:
     run(story())
 
 
+def test_of_a_message_to_many_one_destination_is_taken_back(tmp_path: Path) -> None:
+    """cancel_sm without an id takes back what goes to its destination, and not what goes to others with it."""
+
+    async def story() -> None:
+        settings = here(tmp_path)
+        async with serving(settings, world()) as app, bound(app.smpp_port) as one:
+            many = SubmitMulti(
+                source_ton=5,
+                source="ACME",
+                destinations=(Address(1, 1, "447700900123"), Address(1, 1, "447700900124")),
+                schedule_delivery_time=SCHEDULED,
+                short_message=b"x",
+            )
+            assert (await one.ask(many)).status == Status.OK
+            cancel = CancelSm(source_ton=5, source="ACME", destination_ton=1, destination="447700900123")
+            assert (await one.ask(cancel)).status == Status.OK
+            assert states(settings) == ["cancelled", "scheduled"]
+
+    run(story())
+
+
 def test_messages_of_others_are_not_found(tmp_path: Path) -> None:
     """An account can neither ask for nor take back what is another's."""
     more = '[[account]]\nname = "bob"\npassword = "bobs"\n'

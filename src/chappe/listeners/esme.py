@@ -324,7 +324,7 @@ class Esme:
             return status_in(listed, CancelSm)
         count = 0
         for report in listed.items:
-            outcome = await self._ask(Cancel(account, str(report.id)))
+            outcome = await self._ask(Cancel(account, str(report.id), report.recipient))  # of many, this one
             count += isinstance(outcome, Cancelled)
         return Status.OK if count else Status.CANCEL_FAILED
 
