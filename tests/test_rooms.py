@@ -21,6 +21,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe": frozenset(),
     "chappe.__main__": EVERYTHING,
     "chappe.app": EVERYTHING,
+    "chappe.front": frozenset({"chappe.listeners", "chappe.dialects", "chappe.process"}),
+    "chappe.eagerly": frozenset(),
     "chappe.cli": EVERYTHING,
     "chappe.settings": frozenset(),
     "chappe.logs": frozenset({"chappe.sms"}),
@@ -42,7 +44,15 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.gateway": frozenset({"chappe.core", "chappe.sms", "chappe.store", "chappe.dialects.base", "chappe.clock"}),
     "chappe.carriers": frozenset({"chappe.core", "chappe.dialects", "chappe.smpp", "chappe.outbound", "chappe.clock"}),
     "chappe.listeners": frozenset(
-        {"chappe.core", "chappe.dialects", "chappe.smpp", "chappe.gateway", "chappe.clock", "chappe.burst"}
+        {
+            "chappe.core",
+            "chappe.dialects",
+            "chappe.smpp",
+            "chappe.gateway",
+            "chappe.clock",
+            "chappe.burst",
+            "chappe.eagerly",
+        }
         | {"chappe.tls_layer"}
     ),
 }

@@ -64,6 +64,7 @@ from chappe.gateway.secrets import Sealer, SealError
 from chappe.gateway.sessions import WRITTEN_S, SessionDesk
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
+from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
 from chappe.listeners.pages import health_page, metrics_page
 from chappe.listeners.server import HttpServer
@@ -438,9 +439,7 @@ class App:
 
     async def _listen(self) -> None:
         host, port = self.settings.http_address
-        self._server = HttpServer(
-            self.listener, host=host, port=port, ssl_context=self._tls_context, door=self.listener
-        )
+        self._server = self._make_server(host, port)
         try:
             await self._server.start()
         except OSError as error:
@@ -454,6 +453,11 @@ class App:
         except OSError as error:
             raise cannot_listen("smpp", *bound, error) from error
 
+    def _make_server(self, host: str, port: int) -> HttpServer | Fronts:
+        if self.settings.fronts:
+            return Fronts(self.listener, count=self.settings.fronts, host=host, port=port, tls=self._tls_paths)
+        return HttpServer(self.listener, host=host, port=port, ssl_context=self._tls_context, door=self.listener)
+
     async def _stop_listening(self) -> None:
         share_s = self._share(SHARE_LISTEN)
         await asyncio.gather(self._server.stop(share_s), self.smpp.stop(share_s))
@@ -461,7 +465,8 @@ class App:
     def _tls(self) -> ssl.SSLContext | None:
         certificate, key = self.settings.tls_certificate, self.settings.tls_key
         if not certificate and self._is_demo:
-            return server_context(*make_self_signed(Path(self.settings.data)))
+            certificate, key = map(str, make_self_signed(Path(self.settings.data)))
+        self._tls_paths = certificate, key
         if not certificate:
             return None
         try:

@@ -34,6 +34,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ""
     http: Annotated[str, Meta(description="HOST:PORT of the HTTP door; port 0 takes a free one.")] = "127.0.0.1:8080"
     smpp: Annotated[str, Meta(description="HOST:PORT of the SMPP door; empty = none.")] = ""
+    fronts: Annotated[
+        int,
+        Meta(
+            description="Processes that take HTTP connections for the gateway where there are processors to spare; 0 = "
+            "it takes them itself.",
+            ge=0,
+            le=64,
+        ),
+    ] = 0
     allowed_networks: Annotated[
         str,
         Meta(

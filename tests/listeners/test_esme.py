@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from chappe.eagerly import run_eagerly
 from chappe.gateway.bound import LOST, TAKEN, Answer, Heard
-from chappe.listeners.esme import NO_WORDS, answer_of, heard_all, is_within, run_eagerly, utf8_of
+from chappe.listeners.esme import NO_WORDS, answer_of, heard_all, is_within, utf8_of
 from chappe.smpp.connection import LinkLost, NotSent, Overdue
 from chappe.smpp.pdu import DeliverSmResponse, Pdu, Status
 from chappe.smpp.session import Unfit

@@ -15,6 +15,7 @@ from chappe import logs
 from chappe.app import DIALECTS, App
 from chappe.core.centre import Call, Outcome, Refusal, Refused
 from chappe.dialects.base import Dialect, HttpRequest
+from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
 from chappe.listeners.server import HttpServer
 from chappe.store import schema
@@ -162,11 +163,10 @@ MANNERS: list[tuple[str, bytes]] = [
 
 @pytest.mark.parametrize("name, raw", MANNERS, ids=[row[0] for row in MANNERS])
 def test_the_door_answers_as_asgi_does(name: str, raw: bytes) -> None:
-    """Whichever way a request goes, through ASGI or through the door, the octets of its answer are the same."""
+    """Whichever way a request goes, by ASGI, the door or another process, the octets of its answer are the same."""
 
-    async def octets(*, has_door: bool) -> bytes:
-        listener = listening(refuse)
-        server = HttpServer(listener, door=listener if has_door else None)
+    async def octets(make: Callable[[HttpListener], HttpServer | Fronts]) -> bytes:
+        server = make(listening(refuse))
         await server.start()
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -178,9 +178,10 @@ def test_the_door_answers_as_asgi_does(name: str, raw: bytes) -> None:
         finally:
             await server.stop(1.0)
 
-    by_asgi = asyncio.run(octets(has_door=False))
+    by_asgi = asyncio.run(octets(HttpServer))
     assert by_asgi.startswith(b"HTTP/1.")
-    assert asyncio.run(octets(has_door=True)) == by_asgi
+    assert asyncio.run(octets(lambda listener: HttpServer(listener, door=listener))) == by_asgi
+    assert asyncio.run(octets(lambda listener: Fronts(listener, count=1, host="127.0.0.1", port=0))) == by_asgi
 
 
 # The whole gateway

@@ -38,6 +38,7 @@ from chappe.core.sessions import Authenticate, Proof
 from chappe.dialects.base import Dialect
 from chappe.dialects.smpp import north
 from chappe.dialects.smpp.words import LinkWords, status_of, words_of_account
+from chappe.eagerly import run_eagerly
 from chappe.gateway.bound import LOST, TAKEN, Answer, Heard
 from chappe.gateway.callbacks import SMPP_RECEIPT
 from chappe.gateway.pace import Throughput
@@ -437,20 +438,3 @@ def utf8_of(written: str) -> str:
         return written if written.isascii() else written.encode("latin-1").decode()
     except UnicodeDecodeError:
         return written
-
-
-def run_eagerly(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that only waits for futures, at once and without a task."""
-    try:
-        awaited = work.send(None)
-    except StopIteration:
-        return
-    if awaited is None:  # it only lets others go first
-        asyncio.get_running_loop().call_soon(go_on, work, None)
-        return
-    awaited._asyncio_future_blocking = False  # as a task does that takes a future over
-    awaited.add_done_callback(partial(go_on, work))
-
-
-def go_on(work: Coroutine[Any, Any, None], _: object) -> None:
-    run_eagerly(work)

@@ -111,9 +111,13 @@ class HttpListener:
             headers=tuple(scope["headers"]),
             body=body,
         )
-        if found:
-            client = scope["client"]
-            return await self.serve(found, request, client[0] if client else "")
+        client = scope["client"]
+        return await self.reply(found, path, request, client[0] if client else "")
+
+    async def reply(self, place: Place | None, path: str, request: HttpRequest, network: str) -> HttpResponse:
+        """The answer to a whole request, whosever path it is; in `path` percent escapes are read."""
+        if place:
+            return await self.serve(place, request, network)
         try:
             if path in self._pages:
                 return await self._pages[path](request)
