@@ -931,6 +931,7 @@ DELIVERED: list[tuple[LinkWords, dict[str, Any], dict[str, Any], str]] = [
     (LinkWords(hex_ids=True), {}, {}, f"id:{OUR_ID:x} "),
     (LinkWords(timezone="Europe/Rome"), {}, {}, "submit date:2611211720"),
     (WORDS, {"submission_id": 4711}, {}, "id:4711 "),
+    (WORDS, {"submission_id": 4711, "memo": ""}, {}, f"id:{OUR_ID} "),
     (
         WORDS,
         {"memo": write_memo(Memo(1, 0, 0, 2, 1, "+447700900001", "07700900002", None, "CMT"))},

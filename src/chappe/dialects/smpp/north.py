@@ -16,7 +16,17 @@ from chappe.core.ids import ID_MAX, made_ms
 from chappe.core.lifecycle import FINAL, SCHEDULE_AHEAD_MAX_S
 from chappe.core.model import Account, Coding, Concatenation, Inbound, Priority, Report, State, Submission
 from chappe.dialects.smpp.addresses import ALPHANUMERIC, NPIS, TONS, as_kept, number_of, originator_of, source_of
-from chappe.dialects.smpp.memo import REGISTERED, WANTED, Memo, Part, is_asked_by, plain_memo, read_memo, write_memo
+from chappe.dialects.smpp.memo import (
+    OF_OTHERS,
+    REGISTERED,
+    WANTED,
+    Memo,
+    Part,
+    is_asked_by,
+    plain_memo,
+    read_memo,
+    write_memo,
+)
 from chappe.dialects.smpp.south import coding_of, pieces_for, tlvs_of
 from chappe.dialects.smpp.words import PRIORITY_MAX, STATES, STATUSES, LinkWords, status_of
 from chappe.smpp.pdu import (
@@ -398,8 +408,9 @@ def replace_call(body: ReplaceSm, account: Account, words: LinkWords, now_ms: in
 def deliveries_of_report(report: Report, words: LinkWords) -> tuple[DeliverSm, ...]:
     """The receipts for a message that came into a state: one, or one for each part that asked for it."""
     memo = read_memo(report.memo)
-    if not memo.parts:
-        return (receipt_for(report, memo, report.submission_id, words),)
+    if not memo.parts:  # submit_multi has one id for all; elsewhere each message has its own
+        our_id = report.id if memo is OF_OTHERS else report.submission_id
+        return (receipt_for(report, memo, our_id, words),)
     ids = [part.id for part in memo.parts if is_asked_by(part.registered_delivery, report.state)]
     return tuple([receipt_for(report, memo, part_id, words) for part_id in ids])
 
