@@ -810,6 +810,32 @@ def test_an_account_is_asked_to_bind(tmp_path: Path) -> None:
     run(story())
 
 
+def test_who_cannot_be_reached_lets_nobody_wait(tmp_path: Path) -> None:
+    """While one account does not answer, the others are connected to and asked to bind."""
+    dead, alive = ('smpp_outbind = "192.0.2.1:1"', 'smpp_outbind = "192.0.2.2:1"')
+    bob = f'[[account]]\nname = "bob"\npassword = "secret8"\nbalance = "10.00"\n{alive}\n'
+
+    async def story() -> None:
+        asked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def connect(place: str, make: Any) -> None:
+            if place == "192.0.2.1:1":
+                await asyncio.Event().wait()
+            if not asked.done():
+                asked.set_result(place)
+            raise OSError
+
+        async with serving(here(tmp_path), world(dead, bob)) as app:
+            app.smpp._connect = connect
+            for name in ("alice", "bob"):
+                async with bound(app.smpp_port, "transmitter", system_id=name) as one:
+                    id_in(await one.ask(a_submit(registered_delivery=1)))
+            async with asyncio.timeout(PATIENCE_S):
+                assert await asked == "192.0.2.2:1"
+
+    run(story())
+
+
 def test_binds_are_counted(tmp_path: Path) -> None:
     """/metrics tells how many binds of each kind an account has."""
 

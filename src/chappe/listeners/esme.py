@@ -348,23 +348,22 @@ class Esme:
         """Put a callback into words and send it; all its parts must be taken."""
         self.current()
         try:
-            bodies = self._words_for(kind, payload, reference)
+            asked = [self.connection.ask(body) for body in self._words_for(kind, payload, reference)]
         except Exception:  # one callback that breaks the dialect must not stop the others
             log.exception("callback_broke", kind=kind)
-            bodies = None
-        if not bodies:
+            asked = []
+        if not asked:
             asyncio.get_running_loop().call_soon(hear, NO_WORDS)
-        elif len(bodies) == 1:
-            self.connection.ask(bodies[0]).add_done_callback(partial(heard_one, hear))
+        elif len(asked) == 1:
+            asked[0].add_done_callback(partial(heard_one, hear))
         else:
-            asked = [self.connection.ask(body) for body in bodies]
             asyncio.gather(*asked, return_exceptions=True).add_done_callback(partial(heard_all, asked, hear))
 
-    def _words_for(self, kind: str, payload: str, reference: int) -> tuple[Body, ...] | None:
+    def _words_for(self, kind: str, payload: str, reference: int) -> tuple[Body, ...]:
         if kind == SMPP_RECEIPT:
             return north.deliveries_of_report(_report_decoder.decode(payload), self._words)
         bodies = north.deliveries_of_inbound(_inbound_decoder.decode(payload), self._words, reference)
-        return None if isinstance(bodies, Refused) else bodies
+        return () if isinstance(bodies, Refused) else bodies
 
 
 NO_WORDS: Final = Answer(Heard.NEVER, "cannot be written for this bind")

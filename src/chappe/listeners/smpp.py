@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 BACKLOG: Final = 1024
 OUTBIND_PAUSE_S: Final = 30.0  # between two attempts to reach one account
+OUTBINDS_MAX: Final = 100  # accounts that one round connects to
 
 
 class SmppLimits(Struct, frozen=True, kw_only=True):
@@ -210,7 +211,7 @@ class SmppListener:
         return sum(esme.connection.state.is_bound and esme.current() is None for esme in list(self._admitted))
 
     async def outbind_once(self) -> int:
-        """One round over accounts that are to be connected to; tells how many were."""
+        """One round over accounts that are to be connected to; tells how many those were."""
         if self._connect is None or self._is_stopping:
             return 0
         now_s = self.clock.monotonic_s()
@@ -220,13 +221,13 @@ class SmppListener:
             if not self._bound.is_listening(account_id)
             and now_s - self._reached.get(account_id, -OUTBIND_PAUSE_S) >= OUTBIND_PAUSE_S
         }
-        count = 0
-        for account_id in await self._bound.lying(wanting):
+        account_ids = (await self._bound.lying(wanting))[:OUTBINDS_MAX]
+        for account_id in account_ids:
             self._reached[account_id] = now_s
-            count += await self._reach(account_id, wanting[account_id])
-        return count
+            self.run(self._reach(account_id, wanting[account_id]))  # who does not answer lets nobody else wait
+        return len(account_ids)
 
-    async def _reach(self, account_id: int, place: str) -> bool:
+    async def _reach(self, account_id: int, place: str) -> None:
         """Connect to an account and ask it to bind as a receiver."""
         assert self._connect is not None
         connection = self.make()
@@ -236,8 +237,6 @@ class SmppListener:
         except (OSError, NotSent) as error:
             log.info("outbind_failed", account_id=account_id, error=type(error).__name__)
             connection.abort("outbind failed")
-            return False
-        return True
 
 
 def give_back(counts: Counter[Any], key: object) -> None:
