@@ -121,6 +121,30 @@ def test_throttling_slows_the_whole_link(tmp_path: Path) -> None:
     play(tmp_path, script, world(), SCRIPTS)
 
 
+def test_a_carrier_that_throttles_a_part_gets_less(tmp_path: Path) -> None:
+    """What it throttled goes out later, at about the pace at which it took the others and not a window at once."""
+
+    async def script(middle: Middle) -> None:
+        first, dispatcher = first_of(middle), middle.dispatcher("first")
+        for number in range(30):
+            await middle.submit(f"4477009001{number:02}")
+        assert dispatcher.room() == 2
+        first.answer(count=20)
+        first.answer(SLOW, count=10)
+        first.always = YES
+        await middle.pass_time(1.5, step_s=0.1)
+        assert dispatcher.room() <= 2
+        await middle.pass_time(4, step_s=0.1)
+        assert middle.states() == ["sent"] * 30
+        assert len(first.asked) == 40
+        first.always = SLOW
+        await middle.pass_time(2)
+        await middle.submit(NUMBER)
+        assert dispatcher.link.wait_s(middle.time.now_s) > 0  # nothing was taken lately: slower is no answer
+
+    play(tmp_path, script, world(), SCRIPTS)
+
+
 def test_an_hour_is_an_hour(tmp_path: Path) -> None:
     """A carrier that asks for an hour gets it: the message waits that long, and newer ones leave by the backup."""
 

@@ -63,6 +63,82 @@ def test_no_more_leaves_than_the_cap_allows(per_s: float, steps: list[tuple[floa
         assert sent_count <= now_s * per_s + max(1.0, per_s * BURST_S) + 1e-6
 
 
+def per_s_of(cap: Throughput, now_s: float) -> float:
+    """What a cap lets go within the next second, at short intervals, besides what it has ready."""
+    cap.spend(cap.allowance(now_s) or 0)
+    gone = 0
+    for place in range(1, 41):
+        allowed = cap.allowance(now_s + place / 40)
+        assert allowed is not None
+        gone += allowed
+        cap.spend(allowed)
+    return gone
+
+
+@pytest.mark.parametrize(
+    "cap_per_s, taken, throttled, left_per_s",
+    [
+        (0, 100, 50, 90),
+        (200, 100, 50, 90),
+        (50, 100, 50, 50),
+        (200, 95, 5, 200),
+        (200, 0, 50, 200),
+    ],
+)
+def test_a_carrier_that_throttles_gets_less(
+    cap_per_s: float, taken: float, throttled: float, left_per_s: float
+) -> None:
+    """A little less than it took where it throttles a good part; as before where it throttles all, or hardly any."""
+    cap = Throughput(cap_per_s, 0.0)
+    told = {cap.slow(taken, throttled, 0.0) for _ in range(40)}  # a volley counts once
+    assert told == {left_per_s != 200}
+    assert per_s_of(cap, 0.0) == pytest.approx(left_per_s, abs=2)
+
+
+def test_what_is_taken_makes_it_faster_again() -> None:
+    """Slowly while the carrier's own cap is near, then quickly, up to ours; or until there is none any more."""
+    capped, free = Throughput(200, 0.0), Throughput(0, 0.0)
+    for cap in (capped, free):
+        cap.slow(100, 50, 0.0)
+        for _ in range(90):
+            cap.quicken(1, 1.0)
+        assert per_s_of(cap, 10.0) == pytest.approx(94.5, abs=3)
+        for _ in range(150):
+            cap.quicken(1, 12.0)
+        assert per_s_of(cap, 20.0) == pytest.approx(169.5, abs=3)
+        for _ in range(4_000):
+            if cap.is_slowed:
+                cap.quicken(1, 30.0)
+    assert per_s_of(capped, 40.0) == pytest.approx(200, abs=2)
+    assert free.allowance(40.0) is None
+
+
+@pytest.mark.parametrize("burst", [5, 10, 100])
+def test_a_carrier_with_a_cap_of_its_own_is_used_well(burst: float) -> None:
+    """A carrier that takes a hundred a second, however many at once, soon gets nearly that, and not much more."""
+    cap, link = Throughput(0, 0.0), Link()
+    taken_rate, throttled_rate = Rate(), Rate()
+    tokens, taken, throttled = burst, 0, 0
+    for hundredth in range(6_000):
+        now_s = hundredth / 100
+        tokens = min(burst, tokens + 1)
+        allowance = cap.allowance(now_s)
+        leaving = max(0, min(WINDOW, link.allowance(WINDOW, now_s), WINDOW if allowance is None else allowance))
+        cap.spend(leaving)
+        for _ in range(leaving):
+            is_taken = tokens >= 1
+            tokens -= is_taken
+            (taken_rate if is_taken else throttled_rate).note(1, now_s)
+            if is_taken and cap.is_slowed:
+                cap.quicken(1, now_s)
+            if is_taken or not cap.slow(taken_rate.lately(now_s), throttled_rate.lately(now_s), now_s):
+                link.hear(YES if is_taken else SLOW, now_s)
+            if hundredth >= 3_000:
+                taken, throttled = taken + is_taken, throttled + (not is_taken)
+    assert taken >= 30 * 75
+    assert throttled <= taken / 10
+
+
 # A link hears verdicts at certain seconds; then, at the last second, this many may be under way.
 STORIES: list[tuple[str, list[tuple[float, Verdict]], float, int]] = [
     ("a fresh link has its window", [], 0, WINDOW),

@@ -82,6 +82,7 @@ class Dispatcher:
         self._wake_carrier = wake
         self._is_blocked = is_blocked
         self.sent = Rate()
+        self._throttled = Rate()
         self.troubles: Counter[str] = Counter()  # refusals by reason and missing answers, since the start
         self.last_words = ""  # of the carrier, when it last refused
         self._throughput = Throughput(carrier.throughput, clock.monotonic_s())
@@ -377,12 +378,14 @@ class Dispatcher:
         now_s = self._clock.monotonic_s()
         if isinstance(verdict, Accepted):
             self.sent.note(1, now_s)
+            if self._throughput.is_slowed:
+                self._throughput.quicken(self._taken_each, now_s)
         else:
             self.troubles[verdict.reason.value if isinstance(verdict, Refused) else "no_answer"] += 1
             self.last_words = masked(detail_of(verdict)) or self.last_words
         if isinstance(verdict, Accepted) and self.link.is_sound(now_s):
             return
-        if not self._is_of_links(verdict, now_s):
+        if not self._is_of_links(verdict, now_s) and not self._is_of_pace(verdict, now_s):
             self.link.hear(verdict, now_s)
         self._doubts_count += isinstance(verdict, Uncertain)
         change = self.link.change(now_s)
@@ -401,6 +404,14 @@ class Dispatcher:
         if isinstance(verdict, Refused) and verdict.reason is not Refusal.UNREACHABLE:
             return False
         return not self.centre.links.is_up or now_s - self._links_changed_s < LINKS_PATIENCE_S
+
+    def _is_of_pace(self, verdict: Verdict, now_s: float) -> bool:
+        """Whether a carrier wants less, and gets it from now on: then the link needs no pause."""
+        if not isinstance(verdict, Refused) or verdict.reason is not Refusal.THROTTLED or verdict.retry_after_s:
+            return False
+        self._throttled.note(1, now_s)
+        each = self._taken_each
+        return self._throughput.slow(self.sent.lately(now_s) * each, self._throttled.lately(now_s) * each, now_s)
 
     def _after(self, message: Message, verdict: Verdict) -> Move:
         return after_verdict(message, verdict, self.carrier.uncertain, self._clock.now_ms())

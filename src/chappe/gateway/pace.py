@@ -13,6 +13,13 @@ BURST_S = 0.1  # what a rested link may send at once, in seconds of its throughp
 PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 60.0  # of our own accord; the other side may ask for up to a day
 FAILURES_MAX = 5  # in a row, before the link counts as down
+THROTTLED_SHARE = 0.1  # of what a carrier gets, from which on we go slower ...
+SLOWER = 0.9  # ... than it took lately
+SLOWED_EACH_S = 1.0  # what was sent before is heard first
+PEAK_FADING = 0.98
+FREE_BEYOND = 20  # times what it took when it throttled: where we have no cap of our own, there is none any more
+NEAR_S = 5.0  # how long its own cap is thought to be near
+QUICKER_NEAR, QUICKER = 0.05, 0.5  # how much faster with each message taken: so much of itself in a second
 LAGS_S = 300.0  # for how long a sample counts ...
 LAG_EVERY_S = 0.1  # ... and how seldom one is taken
 RATE_S = 10  # over how many whole seconds a rate is told
@@ -20,13 +27,47 @@ RATE_S = 10  # over how many whole seconds a rate is told
 
 class Throughput:
     """A cap in messages or segments per second (0 = none), as a bucket that fills with time. What goes at once may be
-    more than there was room for (a long message): then nothing goes until that is made up for."""
+    more than there was room for (a long message): then nothing goes until that is made up for.
+
+    A carrier that throttles a good part of what it gets sets a lower cap: a little less than it took lately. Each
+    message that it takes then raises that, slowly at first, since its own cap is probably near; in the end up to ours.
+    """
 
     def __init__(self, per_s: float, now_s: float) -> None:
-        self._per_s = per_s
+        self._most_per_s = self._per_s = per_s
         self._burst = max(1.0, per_s * BURST_S)
         self._tokens = self._burst
         self._filled_s = now_s
+        self.is_slowed = False
+        self._slowed_s = -SLOWED_EACH_S
+        self._peak_per_s = 0.0  # what was taken when it was slowed, at most
+
+    def slow(self, taken_per_s: float, throttled_per_s: float, now_s: float) -> bool:
+        """Something was throttled, and so much lately; tells whether going slower is the answer. Where nothing is taken
+        it is none."""
+        is_few = throttled_per_s < THROTTLED_SHARE * (taken_per_s + throttled_per_s)
+        if not taken_per_s or is_few or now_s - self._slowed_s < SLOWED_EACH_S:
+            return self.is_slowed and taken_per_s > 0
+        self._peak_per_s = max(self._peak_per_s * PEAK_FADING, taken_per_s)
+        slower_per_s = max(SLOWER * taken_per_s, self._peak_per_s / 2)
+        if not self._per_s or slower_per_s < self._per_s:
+            self._cap(slower_per_s)
+        self._tokens = min(self._tokens, self._burst)
+        self._filled_s = self._slowed_s = now_s
+        self.is_slowed = True
+        return True
+
+    def quicken(self, taken: float, now_s: float) -> None:
+        """So much was taken while it was slowed."""
+        is_near = now_s - self._slowed_s < NEAR_S
+        faster_per_s = self._per_s + taken * (QUICKER_NEAR if is_near else QUICKER)
+        most_per_s = self._most_per_s or FREE_BEYOND * self._peak_per_s
+        self.is_slowed = faster_per_s < most_per_s
+        self._cap(faster_per_s if self.is_slowed else self._most_per_s)
+
+    def _cap(self, per_s: float) -> None:
+        self._per_s = per_s
+        self._burst = max(1.0, per_s * BURST_S)
 
     def allowance(self, now_s: float) -> int | None:
         """How many may go now; None = as many as you like."""
@@ -60,6 +101,10 @@ class Rate:
         if self._counts and self._counts[-1][0] == second:
             count += self._counts.pop()[1]
         self._counts.append((second, count))
+
+    def lately(self, now_s: float) -> int:
+        """In the present second or in the last one, whichever had more."""
+        return max((count for second, count in self._counts if second >= int(now_s) - 1), default=0)
 
     def per_s(self, now_s: float) -> float:
         """Over the last whole seconds; the present one does not count yet."""
