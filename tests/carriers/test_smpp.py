@@ -681,8 +681,9 @@ def test_a_receipt_is_answered_once_it_is_kept() -> None:
     run(story())
 
 
-def test_a_delivery_that_breaks_us_stops_no_other() -> None:
-    """What cannot even be begun is sent back for later, and what came with it is kept."""
+def test_a_delivery_that_breaks_us_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot even be begun is sent back for later and does not wait, and what came with it is kept."""
+    monkeypatch.setattr("chappe.carriers.smpp.DELIVERIES_MAX", 1)
 
     async def story() -> None:
         def tell(found: Receipt) -> Told:

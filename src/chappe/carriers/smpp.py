@@ -306,22 +306,21 @@ class SmppCarrier:
         brought = brought_by(body, self._words)
         if isinstance(brought, Unreadable):
             self._unreadable_count += 1
-            if not self._unreadable_count & (
-                self._unreadable_count - 1
-            ):  # 1, 2, 4, 8 ...: a flood is told, and is none
-                log.warning(
-                    "delivery_unreadable", carrier=self._name, detail=brought.detail, count=self._unreadable_count
-                )
+            count = self._unreadable_count
+            if not count & (count - 1):  # 1, 2, 4, 8 ...: a flood is told, and is none
+                log.warning("delivery_unreadable", carrier=self._name, detail=brought.detail, count=count)
             self._answer(connection, request, Status.OK)
             return
-        self._deliveries_count += 1
-        if isinstance(brought, Inbound):
-            self._emit_inbound(brought).add_done_callback(partial(self._answer_kept, connection, request))
-            return
-        receipt = self._ids.read(brought) if self._ids.is_learning else brought
         answer = partial(self._answer_kept, connection, request)
-        is_learning = self._ids.is_learning
-        self._emit(receipt).add_done_callback(partial(self._learn, brought, receipt, answer) if is_learning else answer)
+        if isinstance(brought, Inbound):
+            keeping, heard = self._emit_inbound(brought), answer
+        elif self._ids.is_learning:
+            receipt = self._ids.read(brought)
+            keeping, heard = self._emit(receipt), partial(self._learn, brought, receipt, answer)
+        else:
+            keeping, heard = self._emit(brought), answer
+        self._deliveries_count += 1
+        keeping.add_done_callback(heard)
 
     def _answer_kept(self, connection: Connection, request: Pdu, keeping: "asyncio.Future[Any]") -> None:
         self._deliveries_count -= 1
