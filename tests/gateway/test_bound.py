@@ -233,6 +233,24 @@ def test_one_messages_receipts_keep_their_order(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_a_lost_link_changes_no_order(tmp_path: Path) -> None:
+    """What a lost link left without an answer comes before what followed it, also through another bind."""
+
+    async def story(house: House) -> None:
+        first, second = house.join(Bind()), Bind()
+        await house.sent(memo=EVERY_STEP)
+        assert first.delivered == ["sent"]
+        house.join(second)
+        house.leave(first)
+        await house.middle.settle()
+        for _ in range(2):
+            await house.pass_time(3)
+            second.answer()
+        assert second.delivered == ["sent", "delivered"]
+
+    tell(tmp_path, story)
+
+
 def test_who_is_full_is_left_alone(tmp_path: Path) -> None:
     """An ESME that says it is full hears nothing for a moment, though other receipts wait."""
 

@@ -246,6 +246,7 @@ class BoundDesk:
             listening.link.succeed()
             return CallbackResult(id=due.id, attempt=due.attempt, state="done", due_ms=now_ms)
         if heard is Heard.LOST:
+            listening.earlier.remember(due, now_ms, now_ms)
             return returned(due, now_ms)
         if heard is Heard.NEVER or is_last(due):
             listening.earlier.forget(due)
