@@ -130,7 +130,7 @@ def test_a_whole_that_is_refused_is_told(tmp_path: Path) -> None:
         await house.submitted(2, total=3, memo="0.5.0.1.1")
         verdict = await house.submit(3, total=3, text="x" * 200)
         assert verdict == Refused(Refusal.NO_FUNDS)
-        assert house.told() == [("rejected", f"{MEMO}.p{first}:1")]
+        assert house.told() == [("rejected", f"{MEMO}.p{first}:1.p{first + 1}:0")]
         assert (house.texts(), house.middle.rows(schema.submission_part)) == ([], [])
 
     tell(tmp_path, story, WORLD.replace('"100.00"', '"0.01"'))

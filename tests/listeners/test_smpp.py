@@ -572,6 +572,23 @@ def test_a_long_message_is_known_by_any_of_its_parts(tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_part_is_known_where_the_whole_takes_fewer_segments(tmp_path: Path) -> None:
+    """Who cuts a text shorter than need be finds the whole by the last part too, also if none is to be receipted."""
+
+    async def story() -> None:
+        async with serving(here(tmp_path), world()) as app, bound(app.smpp_port) as one:
+            parts = [
+                msgspec.structs.replace(part, registered_delivery=0) for part in parts_of(b"abcdefghij" * 3, total=3)
+            ]
+            ids = [id_in(await one.ask(part)) for part in parts]
+            for message_id in ids:
+                assert (await one.ask(QuerySm(message_id=message_id, source="ACME"))).status == Status.OK
+            behind = str(int(ids[-1]) + 1)
+            assert (await one.ask(QuerySm(message_id=behind))).status == Status.INVALID_MESSAGE_ID
+
+    run(story())
+
+
 def test_messages_between_two_addresses_are_taken_back(tmp_path: Path) -> None:
     """cancel_sm without an id takes back what waits from one originator to one recipient, nothing else (4.9)."""
 

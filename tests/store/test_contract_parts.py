@@ -270,16 +270,17 @@ def test_a_repeat_keeps_each_part_once(house: House, is_kept: bool) -> None:
 
 
 def test_a_message_is_found_by_the_ids_of_its_parts(house: House) -> None:
-    """As many ids behind a message's own as it has segments are its parts'; no other id is, and no other account's."""
-    house.accept(a_message(1_000, segments=3, dialect="smpp"), a_message(2_000, dialect="proovl", segments=3))
+    """Ids close behind a message's own may be its parts'; none further on is, nor another language's or account's."""
+    house.accept(a_message(1_000, memo="m", dialect="smpp"), a_message(2_000, dialect="proovl"))
 
-    def whole_of(part_id: int, account_id: int = ACCOUNT) -> int | None:
+    def before(part_id: int, account_id: int = ACCOUNT) -> tuple[int, str] | None:
         return house.store.ask(
-            lambda transaction: house.store.histories.whole_of(transaction, account_id, part_id, "smpp")
+            lambda transaction: house.store.histories.before(transaction, account_id, part_id, "smpp")
         )
 
-    assert [whole_of(part_id) for part_id in (999, 1_000, 1_002, 1_003, 2_001)] == [None, 1_000, 1_000, None, None]
-    assert whole_of(1_001, ACCOUNT + 1) is None
+    found = [before(part_id) for part_id in (999, 1_000, 1_254, 1_255, 2_001)]
+    assert found == [None, (1_000, "m"), (1_000, "m"), None, None]
+    assert before(1_001, ACCOUNT + 1) is None
 
 
 def test_a_crash_after_a_part_was_answered_loses_nothing(house: House) -> None:

@@ -45,6 +45,10 @@ class Words(Protocol):
         """Whether two contents are copies of one part."""
         ...
 
+    def has_part(self, memo: str, part_id: int) -> bool:
+        """Whether a part with this id is one of the message with this memo, whose own id is no greater."""
+        ...
+
     def said(self, parts: Sequence[tuple[int, str]]) -> Submission:
         """What some of them say about the whole."""
         ...
@@ -107,9 +111,9 @@ class PartDesk:
             return NOT_FOUND
         histories, account_id = self._store.histories, call.account.id
         found = await self._store.read(
-            lambda transaction: histories.whole_of(transaction, account_id, part_id, self._dialect.name)
+            lambda transaction: histories.before(transaction, account_id, part_id, self._dialect.name)
         )
-        return Created((found,)) if found is not None else NOT_FOUND
+        return Created((found[0],)) if found and self._words.has_part(found[1], part_id) else NOT_FOUND
 
     async def submit(self, call: SubmitPart) -> Verdict:
         """Keep a part, and submit the message that it completes. Raises StoreError."""

@@ -6,7 +6,7 @@ import msgspec
 
 from chappe.core.centre import Refused
 from chappe.core.model import Submission
-from chappe.dialects.smpp.north import PartOfMessage, submission_of_parts
+from chappe.dialects.smpp.north import PartOfMessage, has_part, submission_of_parts
 from chappe.dialects.smpp.words import LinkWords, refusal_of
 from chappe.smpp.pdu import Status
 
@@ -33,6 +33,10 @@ class PartWords:
     def is_same(self, one: str, other: str) -> bool:
         """Whether two parts say the same; a relative time is another instant in every copy, so times do not count."""
         return said_by(one) == said_by(other)
+
+    def has_part(self, memo: str, part_id: int) -> bool:
+        """Whether a part with this id is one of the message with this memo, whose own id is no greater."""
+        return has_part(memo, part_id)
 
     def said(self, parts: Sequence[tuple[int, str]]) -> Submission:
         """What some of them say about the whole; whoever asked for no receipt wants no callbacks."""

@@ -110,9 +110,9 @@ class Histories:
             .limit(1),
         )
         self._one = Prepared(database, select(*past).where(message.c.id == bindparam("which"), is_own))
-        self._whole = Prepared(
+        self._before = Prepared(
             database,
-            select(message.c.id, message.c.segments)
+            select(message.c.id, message.c.memo)
             .where(
                 is_own,
                 message.c.id <= bindparam("which"),
@@ -194,10 +194,11 @@ class Histories:
         rows = transaction.rows(self._one, account=account_id, which=message_id)
         return past_of(rows[0]) if rows else None
 
-    def whole_of(self, transaction: Transaction, account_id: int, part_id: int, dialect: str) -> int | None:
-        """The message that a part with this id became: the ids of its parts follow its own."""
-        rows = transaction.rows(self._whole, account=account_id, which=part_id, span=SEGMENTS_MAX, dialect=dialect)
-        return rows[0][0] if rows and part_id - rows[0][0] < rows[0][1] else None
+    def before(self, transaction: Transaction, account_id: int, part_id: int, dialect: str) -> tuple[int, str] | None:
+        """The message that a part with this id became, if it is a part, and its memo: the ids of parts follow the
+        message's own."""
+        rows = transaction.rows(self._before, account=account_id, which=part_id, span=SEGMENTS_MAX, dialect=dialect)
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def of_submission(
         self, transaction: Transaction, account_id: int, submission_id: int, recipient: str = ""

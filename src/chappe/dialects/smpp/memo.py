@@ -4,7 +4,8 @@
 
 such as `1.5.0.1.1` or `17.1.1.1.1.u4711.p91023:1.p91024:0`. Keys: `s` and `d` the addresses as they were written, where
 that is not how our records have them (in hexadecimal digits), `u` user_message_reference, `t` service_type (in
-hexadecimal digits), `p` one part of a long message: the id that its submitter knows it by, and what it asked for.
+hexadecimal digits), `p` one part of a long message: the id that its submitter knows it by, and what it asked for. Of
+the parts only those that asked stand there, and the last.
 """
 
 from functools import lru_cache

@@ -290,9 +290,9 @@ def submission_of_parts(parts: Mapping[int, PartOfMessage]) -> Submission | Stat
         return Status.INVALID_MESSAGE_LENGTH
     text, coding = written
     memos = [(part_id, read_memo(part.memo)) for part_id, part in in_order]
-    asking = tuple(
-        Part(part_id, memo.registered_delivery) for part_id, memo in memos if memo.registered_delivery & WANTED
-    )
+    asked = [Part(part_id, memo.registered_delivery) for part_id, memo in memos]
+    # The last one stands there whatever it asked for: it tells how far the ids go.
+    known = tuple(part for part in asked if part.registered_delivery & WANTED or part is asked[-1])
     return Submission(
         recipients=(first.recipient,),
         text=text,
@@ -300,10 +300,16 @@ def submission_of_parts(parts: Mapping[int, PartOfMessage]) -> Submission | Stat
         priority=first.priority,
         scheduled_ms=first.scheduled_ms,
         validity_s=first.validity_s,
-        wants_callbacks=bool(asking),
+        wants_callbacks=any(part.registered_delivery & WANTED for part in asked),
         coding=coding,
-        memo=write_memo(memos[0][1]._replace(parts=asking)),
+        memo=write_memo(memos[0][1]._replace(parts=known)),
     )
+
+
+def has_part(memo: str, part_id: int) -> bool:
+    """Whether a message that begins with an id no greater than this one has a part of this id."""
+    parts = read_memo(memo).parts
+    return bool(parts) and part_id <= parts[-1].id
 
 
 def content_of_part(part: PartOfMessage) -> Content:
