@@ -938,6 +938,7 @@ DELIVERED: list[tuple[LinkWords, dict[str, Any], dict[str, Any], str]] = [
         {"source": "07700900002", "source_ton": 2, "destination": "+447700900001", "service_type": "CMT"},
         "",
     ),
+    (WORDS, {"memo": "1.0.0.1.1", "originator": "ΓΔ"}, {"destination": ""}, "stat:DELIVRD"),
     (WORDS, {"memo": "", "originator": "12345"}, {"destination": "12345", "destination_ton": 3}, ""),
     (LinkWords(interface_version=0x33), {}, {"tlvs": ()}, "stat:DELIVRD"),
 ]

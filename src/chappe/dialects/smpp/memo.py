@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from chappe.core.lifecycle import FINAL
 from chappe.core.model import State
+from chappe.dialects.smpp.addresses import name_in_field
 from chappe.smpp.pdu import Address
 
 # registered_delivery (5.2.17)
@@ -51,8 +52,12 @@ class Memo(NamedTuple):
         return any(is_asked_by(part.registered_delivery, state) for part in self.parts)
 
     def source_address(self, originator: str) -> Address | None:
-        """The originator as the submission wrote it; None where it was not submitted over SMPP."""
-        return Address(self.source_ton, self.source_npi, self.source or originator) if self is not OF_OTHERS else None
+        """The originator as the submission wrote it; None where it was not submitted over SMPP. One that stands for an
+        empty one need not fit."""
+        if self is OF_OTHERS:
+            return None
+        source = self.source or (originator if originator.isascii() else name_in_field(originator, "latin-1") or "")
+        return Address(self.source_ton, self.source_npi, source)
 
     def destination_address(self, recipient: str) -> Address:
         return Address(self.destination_ton, self.destination_npi, self.destination or recipient)
