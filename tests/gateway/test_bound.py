@@ -233,6 +233,23 @@ def test_one_messages_receipts_keep_their_order(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_what_ends_every_link_is_given_up(tmp_path: Path) -> None:
+    """A callback whose links are lost again and again for two weeks fails."""
+
+    async def story(house: House) -> None:
+        bind = house.join(Bind())
+        await house.sent()
+        house.middle.time.now_s += bound.LOST_S - 1
+        bind.answer(LOST)
+        await house.pass_time(2)
+        assert house.states() == [("pending", 1)]
+        bind.answer(LOST)
+        await house.middle.settle()
+        assert house.states() == [("failed", 1)]
+
+    tell(tmp_path, story)
+
+
 def test_a_lost_link_changes_no_order(tmp_path: Path) -> None:
     """What a lost link left without an answer comes before what followed it, also through another bind."""
 

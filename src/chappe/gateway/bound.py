@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from chappe.clock import Clock
+from chappe.core.ids import made_ms
 from chappe.gateway.callbacks import STEPS, TIMEOUT_S, backoff_s, forget, is_last
 from chappe.gateway.earlier import Earlier
 from chappe.gateway.feed import Feed
@@ -32,6 +33,7 @@ IN_HAND_MAX = 20_000  # callbacks to the binds of one account
 WINDOWS_IN_HAND = 4  # how many windows full of them wait in memory
 CLAIM_MAX = 500
 KEPT_S = 7 * 24 * 3600  # how long a callback waits for a bind
+LOST_S = 14 * 24 * 3600  # how old one may become whose links are lost again and again
 RESIGN_MAX = 5_000
 SUBJECT = "bind"
 
@@ -245,10 +247,11 @@ class BoundDesk:
             listening.earlier.forget(due)
             listening.link.succeed()
             return CallbackResult(id=due.id, attempt=due.attempt, state="done", due_ms=now_ms)
-        if heard is Heard.LOST:
+        is_lost = heard is Heard.LOST
+        if is_lost and now_ms - made_ms(due.id) < LOST_S * 1000:
             listening.earlier.remember(due, now_ms, now_ms)
             return returned(due, now_ms)
-        if heard is Heard.NEVER or is_last(due):
+        if is_lost or heard is Heard.NEVER or is_last(due):
             listening.earlier.forget(due)
             log.warning("callback_failed", account_id=due.account_id, callback_id=due.id)
             return CallbackResult(id=due.id, attempt=due.attempt, state="failed", due_ms=now_ms, detail=answer.detail)
