@@ -54,7 +54,7 @@ class Answer(NamedTuple):
 
 
 TAKEN = Answer(Heard.TAKEN)
-LOST = Answer(Heard.LOST)
+LOST = Answer(Heard.LOST, "the link was lost")
 
 
 class Bind(Protocol):
@@ -228,7 +228,7 @@ class BoundDesk:
         now_ms = self._clock.now_ms()
         result = self._judge(listening, latest, answer, now_ms)
         self._store.close_callback(result).add_done_callback(forget)
-        if answer.heard is not Heard.LOST:
+        if result.is_tried:
             self._feed.tell(STEPS[result.state], SUBJECT if answer is TAKEN else answer.detail, due.message_id)
         followers = listening.behind.pop(due.message_id, None)
         if self._listening.get(due.account_id) is not listening:  # the last bind is gone

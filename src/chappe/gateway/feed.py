@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+COUNTS_MAX = 1_000  # what is counted by itself: some of the subjects are other people's words
+OTHERS = "other"  # stands for every subject beyond
+
 
 class Step(StrEnum):
     """The steps of a message's trip."""
@@ -43,7 +46,10 @@ class Feed:
         self.watchers: list[Callable[[Event], None]] = []
 
     def tell(self, step: Step, subject: str, message_id: int = 0, recipient: str = "", count: int = 1) -> None:
-        self.counts[step, subject] += count
+        known = step, subject
+        if known not in self.counts and len(self.counts) >= COUNTS_MAX:
+            known = step, OTHERS
+        self.counts[known] += count
         if self.watchers:
             event = Event(step=step, message_id=message_id, subject=subject, recipient=recipient)
             for watch in self.watchers:
