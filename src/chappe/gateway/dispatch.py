@@ -237,14 +237,17 @@ class Dispatcher:
                     await asyncio.gather(*self._tasks, self._is_settled.wait(), return_exceptions=True)
         except TimeoutError:
             pass
-        finally:  # nobody may close what these use before they have ended
-            self._give_up()
-            await asyncio.gather(*self._tasks, *self._answers, return_exceptions=True)
-            await self.centre.close()
+        except asyncio.CancelledError:
+            await self._give_up()
+            raise
+        await self._give_up()
 
-    def _give_up(self) -> None:
+    async def _give_up(self) -> None:
+        """End what is under way, then the ways it uses."""
         for one in list(self._tasks | self._answers):
             one.cancel()
+        await asyncio.gather(*self._tasks, *self._answers, return_exceptions=True)
+        await self.centre.close()
 
     async def run(self) -> None:
         """Rounds until stopped: at once while there is room and work, else on a wake-up or when the wait is over."""
