@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import msgspec
 import psycopg
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     FromClause,
     Table,
@@ -117,6 +118,11 @@ class Batch:
         if not rows:
             return {f"batch_{i}": [] for i in range(len(self._kinds))}
         return {f"batch_{i}": list(values) for i, values in enumerate(zip(*rows, strict=True))}
+
+
+def kinds_of(columns: Iterable[Column[Any]]) -> dict[str, Kind]:
+    """The columns of a batch that holds what these hold, under their names."""
+    return {each.name: BigInteger if isinstance(each.type, BigInteger) else Text for each in columns}
 
 
 class Prepared:

@@ -17,7 +17,7 @@ from chappe.core.ids import ID_MAX, first_id
 from chappe.core.model import Coding, Inbound
 from chappe.store.blocks import BlockChange, BlockList
 from chappe.store.callbacks import CallbackDraft, Callbacks, DueCallback
-from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant
+from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant, kinds_of
 from chappe.store.group_commit import Verb
 from chappe.store.schema import inbound, inbound_cursor, inbound_reference, inbound_segment
 
@@ -124,13 +124,7 @@ KEY = (
     inbound_segment.c.concatenation,
     inbound_segment.c.total,
 )
-KEY_KINDS = {
-    "carrier_id": BigInteger,
-    "originator": Text,
-    "recipient": Text,
-    "concatenation": BigInteger,
-    "total": BigInteger,
-}
+KEY_KINDS = kinds_of(KEY)
 SEGMENT = (inbound_segment.c.position, inbound_segment.c.text, inbound_segment.c.content)
 WAITS = inbound_segment.c.inbound_id == constant(0)
 

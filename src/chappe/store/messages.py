@@ -22,7 +22,7 @@ from chappe.core.ledger import TRANSFERS, Entry, Kind, grant
 from chappe.core.lifecycle import RECEIPT_PATIENCE_S, WAITING
 from chappe.core.model import VIRTUAL, Coding, Message, Priority, Service, State
 from chappe.store.callbacks import Callbacks
-from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant
+from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant, kinds_of
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node
 from chappe.store.schema import entry as entry_row
@@ -195,8 +195,7 @@ class Messages:
         self._node = node
         self._ledger = ledger
         self._callbacks = callbacks
-        kinds = {column.name: BigInteger if isinstance(column.type, BigInteger) else Text for column in MESSAGE_COLUMNS}
-        kinds["node_id"] = BigInteger
+        kinds = kinds_of((*MESSAGE_COLUMNS, message.c.node_id))
         fresh = Batch(database, **kinds)
         self._insert = Prepared(database, insert(message).from_select(list(kinds), select(fresh.table)), fresh)
         ids = Batch(database, id=BigInteger)

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Text, bindparam, delete, func, select, tuple_
 
 from chappe.core.model import State
 from chappe.store.callbacks import CallbackDraft, Callbacks, DueCallback
-from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant
+from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant, kinds_of
 from chappe.store.group_commit import Verb
 from chappe.store.schema import submission_part
 
@@ -121,13 +121,7 @@ def tell_nobody(ended: PartSet, state: State) -> Sequence[CallbackDraft]:
 
 
 KEY = tuple(submission_part.c[name] for name in PartKey._fields)
-KEY_KINDS = {
-    "account_id": BigInteger,
-    "originator": Text,
-    "recipient": Text,
-    "concatenation": BigInteger,
-    "total": BigInteger,
-}
+KEY_KINDS = kinds_of(KEY)
 PART = (submission_part.c.position, submission_part.c.part_id, submission_part.c.content)
 WAITS = submission_part.c.message_id == constant(0)
 

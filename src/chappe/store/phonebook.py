@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Text, bindparam, delete, func, insert, select
 
 from chappe.core.centre import Refusal
 from chappe.core.phonebook import Contact, Contacts, Group, Groups
-from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction
+from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, kinds_of
 from chappe.store.group_commit import Verb
 from chappe.store.schema import contact, contact_group, membership, phonebook
 
@@ -113,7 +113,7 @@ class Phonebook:
             known = select(*contact.columns).where(is_theirs, contact.c[name].in_(select(asked.c.word)))
             self._known.append((name, Prepared(database, known, asked)))
         names = [column.name for column in contact.columns]
-        kinds = {column.name: BigInteger if isinstance(column.type, BigInteger) else Text for column in contact.columns}
+        kinds = kinds_of(contact.columns)
         fresh = Batch(database, **kinds)
         self._insert = Prepared(database, insert(contact).from_select(names, select(fresh.table)), fresh)
         changes = Batch(database, **kinds)
