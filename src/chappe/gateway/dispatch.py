@@ -383,11 +383,11 @@ class Dispatcher:
             self.sent.note(1, now_s)
             if self._throughput.is_slowed:
                 self._throughput.quicken(self._taken_each, now_s)
+            if self.link.is_sound(now_s):
+                return
         else:
             self.troubles[verdict.reason.value if isinstance(verdict, Refused) else "no_answer"] += 1
             self.last_words = masked(detail_of(verdict)) or self.last_words
-        if isinstance(verdict, Accepted) and self.link.is_sound(now_s):
-            return
         if not self._is_of_links(verdict, now_s) and not self._is_of_pace(verdict, now_s):
             self.link.hear(verdict, now_s)
         self._doubts_count += isinstance(verdict, Uncertain)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from chappe.core.centre import Call, Outcome, Refusal, Refused
-from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, plain
+from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, plain, run_async
 
 log = structlog.get_logger()
 
@@ -77,13 +77,7 @@ class HttpListener:
         """A dialect's answer to a whole request."""
         dialect = place.dialect
         try:
-            flow = place.flow(request)
-            call = next(flow)
-            while True:
-                call = flow.send(await self._ask(call, dialect, network))
-        except StopIteration as end:
-            response: HttpResponse = end.value
-            return response
+            return await run_async(place.flow(request), lambda call: self._ask(call, dialect, network))
         except Exception:
             log.exception("request_broke", path=request.path, method=request.method)
             return dialect.north.refuse(Refused(Refusal.INTERNAL))
