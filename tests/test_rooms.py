@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.front": frozenset({"chappe.listeners", "chappe.dialects", "chappe.process"}),
     "chappe.eagerly": frozenset(),
     "chappe.cli": EVERYTHING,
+    "chappe.pytest_plugin": EVERYTHING,
     "chappe.settings": frozenset(),
     "chappe.logs": frozenset({"chappe.sms"}),
     "chappe.clock": frozenset(),
@@ -84,6 +85,7 @@ ONLY_IN: dict[str, frozenset[str]] = {
         frozenset({"chappe.store"}),
     ),
     "httptools": frozenset({"chappe.listeners", "chappe.http_connection"}),
+    **dict.fromkeys(["jinja2", "babel", "phonenumbers"], frozenset({"chappe.listeners"})),
     **dict.fromkeys(
         ["uvicorn", "starlette"],
         frozenset({"chappe.listeners", "chappe.app", "chappe.cli"}),

@@ -114,6 +114,8 @@ class Account(Struct, frozen=True, kw_only=True):
     parent_id: int = 0  # the account that made this one and moves credit to it; 0 = ours
     token: Secret = Secret("")  # what callbacks carry so that the customer can verify us (proovl 2.6)
     recipients_max: int = 100_000  # per submission
+    webhook_secret: Secret = Secret("")  # signs callbacks in our own dialect; empty = one made from the token
+    is_test: bool = False  # asked with a test key: the simulated carrier takes what it sends, and nothing is charged
 
 
 class Submission(Struct, frozen=True, kw_only=True):

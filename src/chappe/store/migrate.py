@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from chappe.store.database import Database, StoreError, StoreUnavailable
 
-HEAD = "0003"  # the newest file in migrations/versions
+HEAD = "0004"  # the newest file in migrations/versions
 VERSION_TABLE = "alembic_version"
 LOCK_KEY = 0x6368_6170_7065  # any number that nobody else locks in the same PostgreSQL database
 

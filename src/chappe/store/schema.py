@@ -99,8 +99,11 @@ message = Table(
     number("is_charged_late", 0),  # 1 = nothing is reserved for it yet
     words("receipt_url", ""),
     words("memo", ""),  # what its listener wants to be told again
+    number("sent_ms", 0),  # when its carrier took it
+    words("given", ""),  # what its carrier calls it; a name for each segment, separated by blanks
 )
 Index("message_account", message.c.account_id, message.c.id)
+Index("message_recipient", message.c.recipient, message.c.id)
 WAITING = text("state IN ('queued', 'scheduled')")
 Index(
     "message_waiting",
@@ -209,7 +212,12 @@ callback = Table(
     words("detail", ""),
     words("url", ""),  # where to; empty = where the account's go
     number("is_bound", 0),  # 1 = only a node with a bind of its account can make it
+    number("made_ms", 0),
+    number("ended_ms", 0),  # when it was last attempted
+    number("took_ms", 0),  # how long the last attempt waited for its answer
 )
+Index("callback_message", callback.c.message_id, callback.c.id)
+Index("callback_account", callback.c.account_id, callback.c.id)
 PENDING = text("state = 'pending' AND is_bound = 0")
 Index("callback_pending", callback.c.due_ms, sqlite_where=PENDING, postgresql_where=PENDING)
 PENDING_BOUND = text("state = 'pending' AND is_bound = 1")
@@ -437,4 +445,166 @@ node = Table(
     identifier("id", primary_key=True),
     words("name", ""),
     number("lease_until_ms"),  # by the database's clock
+)
+
+# What is told of the past, beside what the tables above say by themselves
+
+happening = Table(  # what befell a message that is not the ordinary course of things: that is read off its row
+    "happening",
+    metadata,
+    identifier("message_id", primary_key=True),
+    identifier("id", primary_key=True),  # grows with time
+    number("made_ms"),
+    words("kind"),  # core.story.Kind
+    identifier("carrier_id"),
+    number("attempt", 0),
+    words("words", ""),  # the carrier's own
+    **NARROW,
+)
+tally = Table(  # how much of what there was, by the minute and by the hour
+    "tally",
+    metadata,
+    identifier("span_s", primary_key=True),  # 60 or 3600
+    identifier("start_ms", primary_key=True),
+    identifier("account_id", primary_key=True),
+    identifier("carrier_id", primary_key=True),
+    Column("what", Text, primary_key=True),  # core.story.Tallied
+    number("count", 0),
+    number("segments", 0),
+    number("amount_micros", 0),
+    number("lag_ms", 0),  # added up over all that are counted
+    **NARROW,
+)
+kept_request = Table(  # requests as they came, secrets hidden, with their answers
+    "kept_request",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("account_id"),  # 0 = nobody's we know
+    identifier("submission_id"),  # 0 = it led to none
+    words("dialect"),
+    words("method"),
+    words("target"),
+    words("headers"),  # JSON: a list of [name, value]
+    words("body"),
+    number("status"),
+    words("answer"),
+    number("took_us", 0),
+)
+Index("kept_request_submission", kept_request.c.submission_id)
+Index("kept_request_account", kept_request.c.account_id, kept_request.c.id)
+
+# The native API
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    identifier("account_id"),  # 0 = an operator's
+    words("name"),
+    Column("digest", Text, nullable=False, unique=True),
+    words("hint"),  # its first characters, by which its owner knows it
+    words("scopes"),  # separated by blanks
+    number("is_test", 0),
+    number("made_ms"),
+    number("used_ms", 0),
+    number("ended_ms", 0),  # 0 = it is good
+)
+Index("api_key_account", api_key.c.account_id, api_key.c.id)
+kept_answer = Table(  # of requests with an Idempotency-Key
+    "kept_answer",
+    metadata,
+    identifier("account_id", primary_key=True),
+    Column("key", Text, primary_key=True),
+    words("request_digest"),
+    identifier("first_id"),  # of the messages that it makes: asked again, it makes the same ones
+    number("status", 0),  # 0 = there is no answer yet
+    words("headers", ""),  # JSON: a list of [name, value]
+    words("body", ""),
+    number("made_ms"),
+    **NARROW,
+)
+Index("kept_answer_age", kept_answer.c.made_ms)
+
+# The panel
+
+panel_user = Table(
+    "panel_user",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    words("password_hash"),
+    words("role"),  # core.people.Role
+    identifier("account_id"),  # what a customer or viewer sees; 0 = everything
+    words("language", ""),  # empty = the browser's
+    number("made_ms"),
+    number("is_active", 1),
+)
+panel_session = Table(
+    "panel_session",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    identifier("user_id"),
+    number("made_ms"),
+    number("used_ms"),
+    **NARROW,
+)
+Index("panel_session_user", panel_session.c.user_id)
+invitation = Table(  # one-time links by which people become users
+    "invitation",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    words("role"),
+    identifier("account_id"),
+    words("name", ""),
+    words("author"),
+    number("made_ms"),
+    number("expires_ms"),
+    **NARROW,
+)
+configuration_version = Table(  # the configuration after each change, so that one can go back to it
+    "configuration_version",
+    metadata,
+    identifier("revision", primary_key=True),
+    number("made_ms"),
+    words("author"),
+    words("remark", ""),
+    words("changes"),  # JSON: what became of what, for people
+    words("content"),  # JSON: the rows as they were then; secrets sealed or hashed, as they are stored
+)
+
+# Many messages from a file
+
+campaign = Table(
+    "campaign",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("account_id"),
+    words("author"),
+    words("name"),
+    words("state"),  # core.campaigns.CampaignState
+    words("settings"),  # JSON: core.campaigns.CampaignSettings
+    number("rows_count", 0),
+    number("position", 0),  # how many of its rows have been handed over
+    number("accepted_count", 0),
+    number("refused_count", 0),
+    number("segments", 0),
+    number("price_micros", 0),  # of what was accepted
+    number("first_id", 0),  # of the messages of the portion that is being handed over
+    words("detail", ""),  # why it stopped
+    number("made_ms"),
+    number("changed_ms"),
+)
+Index("campaign_account", campaign.c.account_id, campaign.c.id)
+UNFINISHED = text("state = 'running'")
+Index("campaign_running", campaign.c.id, sqlite_where=UNFINISHED, postgresql_where=UNFINISHED)
+campaign_row = Table(
+    "campaign_row",
+    metadata,
+    identifier("campaign_id", primary_key=True),
+    identifier("position", primary_key=True),  # from 1: the line of the file behind its header
+    words("recipient"),
+    words("content", ""),  # JSON: its columns
+    identifier("message_id"),  # 0 = none (yet)
+    words("refusal", ""),  # why it has none
+    **NARROW,
 )
