@@ -1,4 +1,7 @@
-"""Figures about the running gateway, as plain samples: who shows them decides how."""
+"""Figures about the running gateway, as plain samples: who shows them decides how.
+
+Which there are, what each means and what it is told apart by is one table, which the reference shows too.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,14 +15,63 @@ from chappe.store.database import StoreError
 from chappe.store.engine import Store
 
 
+class Family(NamedTuple):
+    """What one name means, and what its values are told apart by. A counter only grows, a gauge goes up and down."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    is_counter: bool = False
+
+
 class Sample(NamedTuple):
-    """One value. `labels` are pairs of name and value; a counter only grows, a gauge goes up and down."""
+    """One value. `labels` are pairs of name and value."""
 
     name: str
     help: str
     is_counter: bool
     labels: tuple[tuple[str, str], ...]
     value: float
+
+
+FAMILIES = (
+    Family(
+        "chappe_steps", "Steps of messages since the start, by step and what it was about.", ("step", "subject"), True
+    ),
+    Family("chappe_store_waiting", "Items waiting for the next commit."),
+    Family("chappe_callbacks_in_hand", "Callbacks being made or about to."),
+    Family("chappe_callbacks_pending", "Callbacks that have not succeeded yet."),
+    Family("chappe_receipts_parked", "Receipts whose message is not known (yet)."),
+    Family("chappe_messages_open", "Messages that are not final, by carrier and state.", ("carrier", "state")),
+    Family("chappe_messages_doubtful", "Messages of which nobody knows whether the carrier took them.", ("carrier",)),
+    Family("chappe_binds", "Binds of customers, by account and kind.", ("account", "bind")),
+    Family("chappe_carrier_in_flight", "Submissions without an answer yet.", ("carrier",)),
+    Family("chappe_carrier_down", "1 while the link to a carrier is down.", ("carrier",)),
+    Family("chappe_carrier_up", "1 while messages may leave to a carrier.", ("carrier",)),
+    Family("chappe_carrier_binds", "Binds that stand.", ("carrier",)),
+    Family("chappe_carrier_binds_wanted", "Binds that there should be.", ("carrier",)),
+    Family("chappe_carrier_window_used", "Of the window, what has no answer yet.", ("carrier",)),
+    Family("chappe_carrier_window", "What may be without an answer at once.", ("carrier",)),
+    Family("chappe_carrier_sent_rate", "Messages a second that a carrier took lately.", ("carrier",)),
+    Family(
+        "chappe_carrier_receipt_seconds",
+        "How long after a message was sent its receipt came, lately.",
+        ("carrier", "quantile"),
+    ),
+    Family(
+        "chappe_carrier_troubles",
+        "Refusals and missing answers of a carrier since the start.",
+        ("carrier", "reason"),
+        True,
+    ),
+)
+BY_NAME = {family.name: family for family in FAMILIES}
+
+
+def sample(name: str, value: float, *labels: str) -> Sample:
+    """A value of a family, its labels in the family's order."""
+    family = BY_NAME[name]
+    return Sample(name, family.help, family.is_counter, tuple(zip(family.labels, labels, strict=True)), float(value))
 
 
 class Metrics:
@@ -45,39 +97,20 @@ class Metrics:
         return [*self._counted(), *self._live(), *self._carriers(), *await self._stored()]
 
     def _counted(self) -> list[Sample]:
-        text = "Steps of messages since the start, by step and what it was about."
-        return [
-            Sample("chappe_steps", text, True, (("step", step), ("subject", subject)), float(count))
-            for (step, subject), count in sorted(self._feed.counts.items())
-        ]
+        counts = sorted(self._feed.counts.items())
+        return [sample("chappe_steps", count, step, subject) for (step, subject), count in counts]
 
     def _live(self) -> list[Sample]:
         samples = [
-            Sample("chappe_store_waiting", "Items waiting for the next commit.", False, (), self._store.waiting_count),
-            Sample(
-                "chappe_callbacks_in_hand",
-                "Callbacks being made or about to.",
-                False,
-                (),
-                self._callbacks.waiting_count,
-            ),
+            sample("chappe_store_waiting", self._store.waiting_count),
+            sample("chappe_callbacks_in_hand", self._callbacks.waiting_count),
         ]
-        samples += [
-            Sample(
-                "chappe_binds",
-                "Binds of customers, by account and kind.",
-                False,
-                (("account", account), ("bind", kind)),
-                float(count),
-            )
-            for (account, kind), count in sorted(Counter(self._binds()).items())
-        ]
+        binds = sorted(Counter(self._binds()).items())
+        samples += [sample("chappe_binds", count, account, kind) for (account, kind), count in binds]
         for one in self._dispatchers():
-            labels = (("carrier", one.carrier.name),)
-            in_flight = float(one.in_flight_count)
             samples += [
-                Sample("chappe_carrier_in_flight", "Submissions without an answer yet.", False, labels, in_flight),
-                Sample("chappe_carrier_down", "1 while the link to a carrier is down.", False, labels, one.is_down),
+                sample("chappe_carrier_in_flight", one.in_flight_count, one.carrier.name),
+                sample("chappe_carrier_down", one.is_down, one.carrier.name),
             ]
         return samples
 
@@ -85,28 +118,23 @@ class Metrics:
         """How the ways to the carriers are, as `chappe carriers` shows it."""
         samples = []
         for carrier, now in self._links.look():
-            labels = (("carrier", carrier.name),)
-            values: list[tuple[str, str, float | None]] = [
-                ("chappe_carrier_up", "1 while messages may leave to a carrier.", now.state == "up"),
-                ("chappe_carrier_binds", "Binds that stand.", now.binds if now.binds_wanted else None),
-                ("chappe_carrier_binds_wanted", "Binds that there should be.", now.binds_wanted or None),
-                ("chappe_carrier_window_used", "Of the window, what has no answer yet.", now.window_used),
-                ("chappe_carrier_window", "What may be without an answer at once.", now.window),
-                ("chappe_carrier_sent_rate", "Messages a second that a carrier took lately.", now.sent_per_s),
+            values: list[tuple[str, float | None]] = [
+                ("chappe_carrier_up", now.state == "up"),
+                ("chappe_carrier_binds", now.binds if now.binds_wanted else None),
+                ("chappe_carrier_binds_wanted", now.binds_wanted or None),
+                ("chappe_carrier_window_used", now.window_used),
+                ("chappe_carrier_window", now.window),
+                ("chappe_carrier_sent_rate", now.sent_per_s),
             ]
-            samples += [Sample(name, text, False, labels, value) for name, text, value in values if value is not None]
+            samples += [sample(name, value, carrier.name) for name, value in values if value is not None]
             lags = (("0.5", now.receipt_p50_ms), ("0.95", now.receipt_p95_ms))
-            text = "How long after a message was sent its receipt came, lately."
             samples += [
-                Sample("chappe_carrier_receipt_seconds", text, False, (*labels, ("quantile", quantile)), lag_ms / 1000)
+                sample("chappe_carrier_receipt_seconds", lag_ms / 1000, carrier.name, quantile)
                 for quantile, lag_ms in lags
                 if lag_ms is not None
             ]
-            text = "Refusals and missing answers of a carrier since the start."
-            samples += [
-                Sample("chappe_carrier_troubles", text, True, (*labels, ("reason", reason)), count)
-                for reason, count in sorted(now.troubles.items())
-            ]
+            troubles = sorted(now.troubles.items())
+            samples += [sample("chappe_carrier_troubles", count, carrier.name, reason) for reason, count in troubles]
         return samples
 
     async def _stored(self) -> list[Sample]:
@@ -115,29 +143,15 @@ class Metrics:
         except StoreError:  # while the database is away the others are wanted most
             return []
         names = {one.carrier.id: one.carrier.name for one in self._dispatchers()}
-        samples = [
-            Sample(
-                "chappe_messages_open",
-                "Messages that are not final, by carrier and state.",
-                False,
-                (("carrier", names.get(carrier_id, str(carrier_id))), ("state", state)),
-                float(count),
-            )
-            for (carrier_id, state), count in sorted(figures.open_messages.items())
-        ]
-        samples += [
-            Sample(
-                "chappe_messages_doubtful",
-                "Messages of which nobody knows whether the carrier took them.",
-                False,
-                (("carrier", names.get(carrier_id, str(carrier_id))),),
-                float(count),
-            )
-            for carrier_id, count in sorted(figures.doubtful.items())
-        ]
-        pending, parked = float(figures.pending_callbacks), float(figures.parked_receipts)
         return [
-            *samples,
-            Sample("chappe_callbacks_pending", "Callbacks that have not succeeded yet.", False, (), pending),
-            Sample("chappe_receipts_parked", "Receipts whose message is not known (yet).", False, (), parked),
+            *(
+                sample("chappe_messages_open", count, names.get(carrier_id, str(carrier_id)), state)
+                for (carrier_id, state), count in sorted(figures.open_messages.items())
+            ),
+            *(
+                sample("chappe_messages_doubtful", count, names.get(carrier_id, str(carrier_id)))
+                for carrier_id, count in sorted(figures.doubtful.items())
+            ),
+            sample("chappe_callbacks_pending", figures.pending_callbacks),
+            sample("chappe_receipts_parked", figures.parked_receipts),
         ]
