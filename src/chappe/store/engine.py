@@ -29,12 +29,15 @@ from chappe.store.figures import Figures
 from chappe.store.group_commit import REVISION_RANK, GroupCommit, Verb
 from chappe.store.histories import Histories
 from chappe.store.inbox import Inbox
+from chappe.store.kept_answers import KeptAnswers
+from chappe.store.keys import Keys
 from chappe.store.links import LinkBook
 from chappe.store.messages import Acceptance, Cancellation, Expiry, Messages, Recall, Replacement
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
 from chappe.store.numbers import Numbers
 from chappe.store.parts import Parts
+from chappe.store.people import People
 from chappe.store.phonebook import Phonebook
 from chappe.store.pins import Pins
 from chappe.store.receipts import ReceiptRow, Receipts, Told
@@ -63,9 +66,12 @@ class Store:
         self.sessions = Sessions(database)
         self.reselling = Reselling(database, self.ledger, self.configuration)
         self.numbers = Numbers(database, self.ledger, self.configuration.pool, self.configuration.raise_revision)
+        self.people = People(database)
         self.phonebook = Phonebook(database)
         self.aliases = AliasBook(database, self.configuration)
         self.pins = Pins(database)
+        self.keys = Keys(database)
+        self.kept_answers = KeptAnswers(database)
         self._callbacks = Callbacks(database, self.node)
         self.blocks = BlockList(database)
         self.inbox = Inbox(database, self._callbacks, self.blocks)

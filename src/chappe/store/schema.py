@@ -543,12 +543,15 @@ panel_session = Table(
     "panel_session",
     metadata,
     Column("digest", Text, primary_key=True),
-    identifier("user_id"),
+    identifier("user_id"),  # 0 = an account that logged in with its own name and password
+    identifier("account_id"),  # then that one
+    words("mark"),  # of the password that opened it: with another one it is void
+    words("network", ""),
     number("made_ms"),
     number("used_ms"),
     **NARROW,
 )
-Index("panel_session_user", panel_session.c.user_id)
+Index("panel_session_user", panel_session.c.user_id, panel_session.c.account_id)
 invitation = Table(  # one-time links by which people become users
     "invitation",
     metadata,
@@ -591,11 +594,13 @@ campaign = Table(
     number("price_micros", 0),  # of what was accepted
     number("first_id", 0),  # of the messages of the portion that is being handed over
     words("detail", ""),  # why it stopped
+    words("report", ""),  # JSON: core.campaigns.CampaignReport of the last dry run
+    identifier("node_id"),  # who works at it; counts for nothing once that node is gone
     number("made_ms"),
     number("changed_ms"),
 )
 Index("campaign_account", campaign.c.account_id, campaign.c.id)
-UNFINISHED = text("state = 'running'")
+UNFINISHED = text("state IN ('loading', 'checking', 'running', 'cancelling', 'removing')")
 Index("campaign_running", campaign.c.id, sqlite_where=UNFINISHED, postgresql_where=UNFINISHED)
 campaign_row = Table(
     "campaign_row",

@@ -107,11 +107,14 @@ def panel() -> None:
         "panel_session",
         Column("digest", Text, primary_key=True),
         number("user_id"),
+        number("account_id"),
+        words("mark"),
+        words("network", default=""),
         number("made_ms"),
         number("used_ms"),
         sqlite_with_rowid=False,
     )
-    op.create_index("panel_session_user", "panel_session", ["user_id"])
+    op.create_index("panel_session_user", "panel_session", ["user_id", "account_id"])
     op.create_table(
         "invitation",
         Column("digest", Text, primary_key=True),
@@ -146,12 +149,14 @@ def campaigns() -> None:
         ),
         number("first_id", default=0),
         words("detail", default=""),
+        words("report", default=""),
+        number("node_id"),
         number("made_ms"),
         number("changed_ms"),
     )
     op.create_index("campaign_account", "campaign", ["account_id", "id"])
-    running = text("state = 'running'")
-    op.create_index("campaign_running", "campaign", ["id"], sqlite_where=running, postgresql_where=running)
+    unfinished = text("state IN ('loading', 'checking', 'running', 'cancelling', 'removing')")
+    op.create_index("campaign_running", "campaign", ["id"], sqlite_where=unfinished, postgresql_where=unfinished)
     op.create_table(
         "campaign_row",
         number("campaign_id", primary_key=True),
