@@ -5,6 +5,10 @@ a million messages of one account, due or scheduled, cost what one does. Each ac
 equal part of the room, its oldest first; what some do not need goes to those who have more. Where there are more
 accounts than room, the next claim begins behind the one that was served last, so that nobody starves. Whose turn it is
 stands in memory alone: a new process begins with the first account, which costs nobody more than one claim.
+
+To PostgreSQL the places in the index are written as whole rows, `(carrier, priority, account, due) > (...)`, and not
+field by field: only the index of waiting messages can find such a row. Where the statistics say that the table is
+small, which they do until they are taken anew, any index with the account in it looks as good.
 """
 
 from collections import Counter
@@ -19,9 +23,10 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     bindparam,
-    case,
+    func,
     or_,
     select,
+    tuple_,
     union_all,
     update,
 )
@@ -35,6 +40,8 @@ WALK_FIRST = 50  # accounts of each priority that are looked at before any is se
 WALK_FURTHER = 1_000  # at a time, where those had nothing due or less than there is room for
 FIRST = 0  # accounts count from 1, so this stands before all of them
 NOBODY = 2**62  # and this behind
+LONG_AGO = 0  # before anything came due
+PLACE = (message.c.carrier_id, message.c.priority, message.c.account_id, message.c.due_ms)  # in the index
 ACCOUNT_PLACE = next(place for place, each in enumerate(MESSAGE_COLUMNS) if each is message.c.account_id)
 
 
@@ -52,10 +59,12 @@ class Shares:
 
     def __init__(self, database: Database, *conditions: ColumnElement[bool]) -> None:
         self._turns: dict[int, list[int]] = {}  # carrier -> by priority, the account that was served last
-        self._survey = Prepared(database, survey())
+        self._survey = Prepared(database, survey(database))
         accounts = Batch(database, account_id=BigInteger)
         self._take_many = Prepared(database, taking(of_each(database, accounts, conditions)), accounts)
-        self._take_one = Prepared(database, taking(oldest_due(bindparam("account", type_=BigInteger), conditions)))
+        self._take_one = Prepared(
+            database, taking(oldest_due(database, bindparam("account", type_=BigInteger), conditions))
+        )
 
     def take(
         self, transaction: Transaction, *, carrier_id: int, owner: int, count_max: int, now_ms: int, since_ms: int
@@ -149,59 +158,73 @@ def turn_after(last: int, accounts: Sequence[int]) -> int:
 # Statements. Each looks at one (carrier, priority, account) at a time: there the index is in the order of due times.
 
 
-def survey() -> Executable:
+def survey(database: Database) -> Executable:
     """Rows of `Seen`, in the order of their steps."""
     now, steps = (bindparam(name, type_=BigInteger) for name in ("now", "steps"))
     afters = (bindparam(f"after_{priority}", type_=BigInteger) for priority in PRIORITY_INDEX.values())
     starts = union_all(
         *(select(constant(priority).label("priority"), after.label("after")) for priority, after in enumerate(afters))
     ).subquery("starts")
-    first = next_account(starts.c.priority, starts.c.after).label("account_id")
+    first = next_account(database, starts.c.priority, starts.c.after).label("account_id")
     walk = select(starts.c.priority, first, constant(1).label("step")).cte("walk", recursive=True)
-    following = next_account(walk.c.priority, walk.c.account_id)
+    following = next_account(database, walk.c.priority, walk.c.account_id)
     has_another = walk.c.account_id.is_not(None) & (walk.c.step < steps)
     walk = walk.union_all(select(walk.c.priority, following, walk.c.step + constant(1)).where(has_another))
-    first_due_ms = (
-        select(message.c.due_ms)
-        .where(*waiting(walk.c.priority), message.c.account_id == walk.c.account_id)
-        .order_by(message.c.due_ms)
-        .limit(constant(1))
-        .scalar_subquery()
-    )
-    is_due = case((first_due_ms <= now, constant(1)), else_=constant(0)).label("is_due")
+    waits = waiting(database, walk.c.priority, walk.c.account_id, constant(LONG_AGO), now)
+    has_due = select(constant(1)).select_from(message).where(*waits).limit(constant(1)).scalar_subquery()
+    is_due = func.coalesce(has_due, constant(0)).label("is_due")
     found = select(walk.c.priority, walk.c.account_id, walk.c.step, is_due)
     seen = found.where(walk.c.account_id.is_not(None)).cte("seen").prefix_with("MATERIALIZED")  # each is looked at once
     return select(seen).where(or_(seen.c.is_due == constant(1), seen.c.step == steps)).order_by(seen.c.step)
 
 
-def next_account(priority: ColumnElement[int], after: ColumnElement[int]) -> ScalarSelect[int]:
+def next_account(database: Database, priority: ColumnElement[int], after: ColumnElement[int]) -> ScalarSelect[int]:
+    carrier = bindparam("carrier", type_=BigInteger)
+    if database.is_sqlite:
+        conditions = [message.c.carrier_id == carrier, message.c.priority == priority, message.c.account_id > after]
+    else:
+        conditions = [
+            tuple_(*PLACE[:3]) > tuple_(carrier, priority, after),
+            tuple_(*PLACE[:2]) <= tuple_(carrier, priority),
+        ]
     return (
         select(message.c.account_id)
-        .where(*waiting(priority), message.c.account_id > after)
-        .order_by(message.c.account_id)
+        .where(IS_WAITING, *conditions)
+        .order_by(*PLACE[:3])
         .limit(constant(1))
         .scalar_subquery()
     )
 
 
-def waiting(priority: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
-    return message.c.carrier_id == bindparam("carrier", type_=BigInteger), IS_WAITING, message.c.priority == priority
+def waiting(
+    database: Database,
+    priority: ColumnElement[int],
+    account: ColumnElement[int],
+    since: ColumnElement[int],
+    now: ColumnElement[int],
+) -> tuple[ColumnElement[bool], ...]:
+    """What waits of one carrier, priority and account, and came due after an instant and until another."""
+    which = (bindparam("carrier", type_=BigInteger), priority, account)
+    if database.is_sqlite:
+        same = [column == value for column, value in zip(PLACE, which, strict=False)]
+        return IS_WAITING, *same, message.c.due_ms > since, message.c.due_ms <= now
+    place = tuple_(*PLACE)
+    return IS_WAITING, place > tuple_(*which, since), place <= tuple_(*which, now)
 
 
-def oldest_due(account: ColumnElement[int], conditions: Sequence[ColumnElement[bool]]) -> Select[int]:
+def oldest_due(
+    database: Database, account: ColumnElement[int], conditions: Sequence[ColumnElement[bool]]
+) -> Select[int]:
     """The messages of one carrier, priority and account that may be sent now, longest due first."""
-    now = bindparam("now", type_=BigInteger)
+    priority, since, now = (bindparam(name, type_=BigInteger) for name in ("priority", "since", "now"))
     return (
         select(message.c.id)
         .where(
-            *waiting(bindparam("priority", type_=BigInteger)),
-            message.c.account_id == account,
-            message.c.due_ms > bindparam("since", type_=BigInteger),
-            message.c.due_ms <= now,
+            *waiting(database, priority, account, since, now),
             message.c.expires_ms > now,
             *conditions,
         )
-        .order_by(message.c.due_ms)
+        .order_by(*PLACE)
         .limit(bindparam("share", type_=BigInteger))
         .with_for_update(skip_locked=True)
     )
@@ -209,7 +232,7 @@ def oldest_due(account: ColumnElement[int], conditions: Sequence[ColumnElement[b
 
 def of_each(database: Database, accounts: Batch, conditions: Sequence[ColumnElement[bool]]) -> Select[int]:
     """The same of several accounts, each as many."""
-    oldest = oldest_due(accounts.c.account_id, conditions)
+    oldest = oldest_due(database, accounts.c.account_id, conditions)
     if database.is_sqlite:  # which knows no LATERAL, but runs a list like this once for each account
         chosen = message.alias("chosen")
         return select(chosen.c.id).join_from(accounts.table, chosen, chosen.c.id.in_(oldest))
