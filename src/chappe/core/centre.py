@@ -195,8 +195,12 @@ class Call(Struct, frozen=True):
 
 
 class Submit(Call, frozen=True):
+    """`first_id`: the id of its first message, the others' follow it; asked again with the same, it is kept and charged
+    once. 0 = the gateway makes new ones."""
+
     account: Account
     submission: Submission
+    first_id: int = 0
 
 
 class SubmitPart(Call, frozen=True, kw_only=True):
@@ -305,6 +309,16 @@ class Replace(Call, frozen=True, kw_only=True):
     coding: Coding = Coding.TEXT
     scheduled_ms: int | None = None  # None = as it was
     validity_s: int | None = None  # from then on; None = as it was
+
+
+class Reschedule(Call, frozen=True, kw_only=True):
+    """Another time for a message that still waits; it keeps the time it had to be sent in, unless `validity_s` says
+    another. An instant that has passed means now. Refused as `not_found`, `too_late` or `bad_request`. -> Done"""
+
+    account: Account
+    reference: str  # our id of the message
+    scheduled_ms: int
+    validity_s: int | None = None
 
 
 class CancelAll(Call, frozen=True):

@@ -16,7 +16,7 @@ from chappe.clock import Clock
 from chappe.core.centre import Accepted, Quote, Refusal, Refused, Submit, Ticket, Verdict
 from chappe.core.ids import IdMaker
 from chappe.core.lifecycle import SCHEDULE_AHEAD_MAX_S, VALIDITY_DEFAULT_S, VALIDITY_MAX_S, spread_delay_s
-from chappe.core.model import Account, Coding, Message, Priority, Route, State, Submission
+from chappe.core.model import TEST_CARRIER, Account, Coding, Message, Priority, Route, State, Submission
 from chappe.core.routing import RoutingTable
 from chappe.dialects.base import Dialect
 from chappe.gateway.duplicates import Duplicates, digest_of
@@ -101,15 +101,18 @@ class Intake:
     @property
     def answers(self) -> Answers:
         return {
-            Submit: lambda call, dialect, _network: self.submit(call.account, call.submission, dialect),
+            Submit: lambda call, dialect, _network: self.submit(call.account, call.submission, dialect, call.first_id),
             Quote: lambda call, dialect, _network: self.quote(call.account, call.submission, dialect),
         }
 
-    async def submit(self, account: Account, submission: Submission, dialect: Dialect) -> Verdict:
-        """Keep a submission, or say why not; a refused one leaves no row and no charge."""
+    async def submit(self, account: Account, submission: Submission, dialect: Dialect, first_id: int = 0) -> Verdict:
+        """Keep a submission, or say why not; a refused one leaves no row and no charge. With `first_id` it is kept and
+        charged once, however often it is asked for. Raises StoreError then."""
         lifetime_s = dialect.north.duplicate_s
         verdict = await (
-            self._keep_once(account, submission, dialect, lifetime_s)
+            self._keep_under(account, submission, dialect, first_id)
+            if first_id
+            else self._keep_once(account, submission, dialect, lifetime_s)
             if lifetime_s
             else self._keep(account, submission, dialect)
         )
@@ -128,6 +131,33 @@ class Intake:
         # The id may have been taken meanwhile: by another node, or by an attempt of whose commit nothing was heard.
         is_taken = isinstance(verdict, Refused) and verdict.reason is Refusal.INTERNAL
         return Accepted(()) if is_taken and await self._is_kept(message_id) else verdict
+
+    async def _keep_under(self, account: Account, submission: Submission, dialect: Dialect, first_id: int) -> Verdict:
+        """The same to any number of recipients, answered as it was when it was kept."""
+        kept = await self._kept_before(account, submission, dialect, first_id)
+        if kept is not None:
+            return kept
+        verdict = await self._keep(account, submission, dialect, first_id)
+        if not isinstance(verdict, Refused) or verdict.reason is not Refusal.INTERNAL:
+            return verdict
+        return await self._kept_before(account, submission, dialect, first_id) or verdict
+
+    async def _kept_before(
+        self, account: Account, submission: Submission, dialect: Dialect, first_id: int
+    ) -> Accepted | None:
+        past = await self._store.read(
+            lambda transaction: self._store.histories.of_submission(transaction, account.id, first_id)
+        )
+        if not past:
+            return None
+        messages = tuple(one.message for one in past)
+        draft = prepare(
+            account, submission, dialect, self._directory().routing, first_id, self._clock.now_ms(), self._is_blocked
+        )
+        reasons = draft.refusals if isinstance(draft, Draft) else {}
+        return Accepted(
+            tickets_of(submission, Draft(messages, refused_besides(submission, messages, reasons))), str(first_id)
+        )
 
     async def _is_kept(self, message_id: int) -> bool:
         return bool(await self._store.read(self._store.of_submission(message_id, 1)))
@@ -244,6 +274,22 @@ def tickets_of(submission: Submission, draft: Draft, *, is_kept: bool = True) ->
     )
 
 
+def refused_besides(
+    submission: Submission, messages: Sequence[Message], reasons: Mapping[int, Refusal]
+) -> dict[int, Refusal]:
+    """Which recipients (by their place) have none of these messages, which are in the recipients' order; and why, as
+    far as it is known now."""
+    refusals: dict[int, Refusal] = {}
+    following = iter(messages)
+    one = next(following, None)
+    for index, written in enumerate(submission.recipients):
+        if one is not None and one.recipient == parse_msisdn(written.removeprefix("+"), strict=True):
+            one = next(following, None)
+        else:
+            refusals[index] = reasons.get(index, Refusal.BAD_RECIPIENT)
+    return refusals
+
+
 def prepare(
     account: Account,
     submission: Submission,
@@ -343,7 +389,7 @@ def priority_of(account: Account, recipients_count: int) -> Priority:
 
 def state_of(account: Account, due_ms: int, now_ms: int) -> State:
     """Where a message begins."""
-    if account.is_virtual:
+    if account.is_virtual and not account.is_test:
         return State.DELIVERED
     return State.SCHEDULED if due_ms > now_ms else State.QUEUED
 
@@ -408,6 +454,7 @@ def is_web_url(url: str) -> bool:
 
 
 NOWHERE = Route(prefix="", service=None, carrier_ids=(0,), price_micros=0)
+TESTED = Route(prefix="", service=None, carrier_ids=(TEST_CARRIER.id,), price_micros=0)
 
 
 def way_to(
@@ -418,12 +465,16 @@ def way_to(
     routing: RoutingTable,
     is_blocked: IsBlocked,
 ) -> Route | Refusal:
-    """The route to a recipient, or why there is none; an account without real messages needs none and pays none."""
+    """The route to a recipient, or why there is none; an account without real messages needs none and pays none. In
+    test mode what has a route goes to the simulated carrier instead, with no other behind it, and costs nothing; a
+    gateway that has no routes at all can be tested, too."""
     if number is None:
         return Refusal.BAD_RECIPIENT
     if is_blocked(account.id, number, originator):
         return Refusal.BLOCKED
     route = routing.find(number, submission.service)
+    if account.is_test:
+        return TESTED if route is not None or routing.is_empty else Refusal.NO_ROUTE
     if account.is_virtual:
         return replace(route, price_micros=0) if route is not None else NOWHERE
     return route or Refusal.NO_ROUTE
