@@ -62,6 +62,7 @@ from chappe.gateway.replacing import ReplaceDesk
 from chappe.gateway.reselling import ResellingDesk
 from chappe.gateway.secrets import Sealer, SealError
 from chappe.gateway.sessions import WRITTEN_S, SessionDesk
+from chappe.gateway.simulator import SIMULATED, SimulatorDesk
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
 from chappe.listeners.fronts import Fronts
@@ -85,7 +86,6 @@ from chappe.store.nodes import RENEW_S
 
 log = structlog.get_logger()
 
-SIMULATED = "simulated"
 DEMO_RECEIPT_PATH = "/demo/receipt"
 FOLLOW_S = 0.5  # how soon a running gateway follows `chappe apply`
 CALLBACKS_S = 1.0
@@ -208,6 +208,7 @@ class App:
             announce=self._callbacks.announce,
             follow=self._blacklist.follow,
         )
+        self._simulator = SimulatorDesk(self._known, self._inbox, is_demo=self._is_demo)
         planner = Planner(
             directory=self._known, dialects=self._dialects, clock=clock, ids=writers_ids, takes=self._bound.takes
         )
@@ -353,7 +354,7 @@ class App:
                 self._arriving.add(arriving)
                 arriving.add_done_callback(self._arriving.discard)
 
-            return SimulatedCarrier(emit, self._random_bits, emit_inbound)
+            return SimulatedCarrier(emit, self._random_bits, emit_inbound, self._simulator.take_fate)
         if carrier.kind == SMPP.name:
             return SmppCarrier(
                 carrier,
@@ -392,7 +393,7 @@ class App:
     async def _follow(self) -> None:
         """Look at the configuration; where it changed, the dispatchers change with it."""
         if await self._directory.refresh(self._store):
-            self._fleet.follow(self._directory.current.carriers)
+            self._fleet.follow(self._directory.current.served)
 
     def _start_rounds(self) -> None:
         rounds: Sequence[tuple[str, float, Callable[[], Awaitable[object]]]] = (

@@ -310,7 +310,7 @@ class Middle:
     async def open(self) -> None:
         """Follow the configuration: dispatchers run from now on."""
         if await self.directory.refresh(self.store):
-            self.fleet.follow(self.directory.current.carriers)
+            self.fleet.follow(self.directory.current.served)
         await self.settle()
 
     async def settle(self) -> None:

@@ -1,56 +1,34 @@
-"""A carrier that lives in memory: delivers everything, except to numbers whose last four digits ask for trouble.
+"""A carrier that lives in memory: delivers everything, except to numbers whose last four digits ask for trouble, and
+messages that another fate was chosen for.
 
-It answers like a real one: references of its own, receipts that come by themselves. The endings are a contract
-(design: dispatch), so that applications can be tested against every fate a message may have.
+It answers like a real one: references of its own, receipts that come by themselves. The fates are in `core/fates.py`.
 """
 
 import asyncio
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
 from chappe.carriers.unlinked import Unlinked
 from chappe.core.centre import Accepted, Balance, Cancelled, Refusal, Refused, Ticket, Uncertain, Verdict
+from chappe.core.fates import FATES, Fate, fate_of_number
 from chappe.core.model import Inbound, Receipt, Report, State, Submission
 
+__all__ = ["ANSWER_MAX", "FATES", "REMEMBERED_MAX", "Fate", "SimulatedCarrier"]
+
 REMEMBERED_MAX = 10_000  # submissions it can be asked about
-LATE_S = 60.0
-THROTTLED_TIMES = 2
-MAGIC_DIGITS = 4
 ANSWER_MAX = 160  # characters
 
-
-class Fate(NamedTuple):
-    """What happens to a message: the verdict on it, and the receipts that follow."""
-
-    refusal: Refusal | None = None
-    is_answered: bool = True
-    receipts: tuple[State, ...] = (State.DELIVERED,)
-    is_early: bool = False  # the receipt comes before the answer
-    delay_s: float = 0.0
-    throttled_times: int = 0
-    is_answered_by_phone: bool = False
+Chosen = Callable[[int, str], Fate | None]  # what the next message of an account (by id) to a number comes to
 
 
-DELIVERED = Fate()
-FATES: dict[str, Fate] = {
-    "9001": Fate(receipts=(State.UNDELIVERABLE,)),
-    "9002": Fate(refusal=Refusal.BAD_RECIPIENT),
-    "9003": Fate(is_answered=False, receipts=()),
-    "9004": Fate(receipts=(State.EXPIRED,)),
-    "9005": Fate(throttled_times=THROTTLED_TIMES),
-    "9006": Fate(is_early=True),
-    "9007": Fate(receipts=(State.DELIVERED, State.DELIVERED)),
-    "9008": Fate(delay_s=LATE_S),
-    "9009": Fate(receipts=()),
-    "9010": Fate(is_answered_by_phone=True),
-}
+def nothing_chosen(_account_id: int, _recipient: str) -> None:
+    return None
 
 
 class SimulatedCarrier(Unlinked):
     """`emit` takes its receipts, `emit_inbound` what phones answer; `random_bits` makes its references different from
-    those of an earlier life."""
+    those of an earlier life; `chosen` gives the fate that somebody chose for this message, and forgets it."""
 
     finds_our_reference = True
     receipts_name_our_reference = False
@@ -60,9 +38,12 @@ class SimulatedCarrier(Unlinked):
         emit: Callable[[Receipt], object],
         random_bits: Callable[[int], int],
         emit_inbound: Callable[[Inbound], object] = lambda _inbound: None,
+        chosen: Chosen = nothing_chosen,
     ) -> None:
         self._emit = emit
         self._emit_inbound = emit_inbound
+        self._chosen = chosen
+        self._throttled_fates: OrderedDict[str, Fate] = OrderedDict()  # of messages that will come again
         self._life = f"{random_bits(32):08x}"
         self._numbers = itertools.count(1)
         self._known: OrderedDict[str, Report] = OrderedDict()
@@ -70,10 +51,13 @@ class SimulatedCarrier(Unlinked):
 
     async def submit(self, submission: Submission) -> Verdict:
         (recipient,) = submission.recipients
-        fate = FATES.get(recipient[-MAGIC_DIGITS:], DELIVERED)
+        fate = self._fate_of(submission, recipient)
         if fate.refusal is not None:
             return Refused(fate.refusal, "simulated")
         if fate.throttled_times and self._is_throttled(submission.reference, fate.throttled_times):
+            self._throttled_fates[submission.reference] = fate
+            if len(self._throttled_fates) > REMEMBERED_MAX:
+                self._throttled_fates.popitem(last=False)
             return Refused(Refusal.THROTTLED, "simulated", retry_after_s=1.0)
         reference = f"{self._life}-{next(self._numbers)}"
         self._remember(submission, reference)
@@ -99,6 +83,14 @@ class SimulatedCarrier(Unlinked):
 
     async def balance(self) -> Balance | Refused | Uncertain:
         return Refused(Refusal.UNSUPPORTED, "the simulated carrier costs nothing")
+
+    def _fate_of(self, submission: Submission, recipient: str) -> Fate:
+        """A message that comes again keeps its fate; else the chosen one counts, else what the number asks for."""
+        return (
+            self._throttled_fates.pop(submission.reference, None)
+            or self._chosen(submission.account_id, recipient)
+            or fate_of_number(recipient)
+        )
 
     def _is_throttled(self, reference: str, times: int) -> bool:
         seen_count = self._throttled.pop(reference, 0)

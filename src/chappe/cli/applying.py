@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from chappe.app import DIALECTS, SIMULATED
+from chappe.app import DIALECTS
 from chappe.carriers.simulated import SimulatedCarrier
 from chappe.carriers.smpp import SmppCarrier, option_objection
 from chappe.cli.tables import plain_table, print_table
@@ -17,6 +17,7 @@ from chappe.dialects.smpp import SMPP
 from chappe.gateway.configuration import Action, Change, apply, carrier_settings
 from chappe.gateway.gateway_file import GatewayFileError, Known
 from chappe.gateway.secrets import Sealer, SealError
+from chappe.gateway.simulator import SIMULATED
 from chappe.listeners.http import CARRIER_PATH
 from chappe.outbound import DEFAULT_LIMITS, LINK_PORTS, Unsent, destination_of, link_destination_of
 from chappe.settings import Settings

@@ -18,12 +18,12 @@ import msgspec
 from rich.table import Table
 
 from chappe.app import DEMO_RECEIPT_PATH, DIALECTS, App, StartError
-from chappe.carriers.simulated import FATES, Fate
 from chappe.cli import origin, place
 from chappe.cli.applying import applied
 from chappe.cli.serving import serve_until_told
 from chappe.cli.tables import plain_table, print_table
 from chappe.clock import SystemClock
+from chappe.core.fates import FATES, Fate
 from chappe.core.model import Secret, State, Submission
 from chappe.dialects.base import Dialect, HttpRequest, Upstream
 from chappe.gateway.feed import Event, Step

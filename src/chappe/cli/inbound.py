@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
-from chappe.app import DIALECTS, SIMULATED
+from chappe.app import DIALECTS
 from chappe.clock import SystemClock
 from chappe.core.ids import IdMaker
 from chappe.core.model import Carrier, Concatenation, Inbound
 from chappe.gateway.directory import Directory, Forwarding
 from chappe.gateway.inbound import Planner, block_change, checked, inbound_dialect, number_of
 from chappe.gateway.secrets import Sealer, SealError
+from chappe.gateway.simulator import SIMULATED
 from chappe.process import RandomBits
 from chappe.settings import Settings
 from chappe.sms.alphabets import choose

@@ -140,6 +140,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     portion_s: int = 60  # ... and how far apart the portions are
     receipt_url: str = ""  # for this submission alone; empty = the account's
     memo: str = ""  # what the listener that takes it wants to be told again with every report on it
+    account_id: int = 0  # whose it is, on its way to a simulated carrier, which tells its fates apart by it
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -189,6 +190,10 @@ class Carrier(Struct, frozen=True, kw_only=True):
     options: dict[str, str] = {}  # what only this kind understands
 
 
+# Takes what was asked in test mode: it is always there, is nowhere configured, and reaches nobody.
+TEST_CARRIER = Carrier(id=-1, name="test mode", kind="simulated")
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """For recipients that begin with a prefix: which carriers, in what order, at what price per segment."""
 
@@ -229,6 +234,7 @@ class Inbound(Struct, frozen=True, kw_only=True):
     concatenation: Concatenation | None = None
     coding: Coding = Coding.TEXT  # BINARY: the text is octets in hexadecimal digits, without a header
     content: str = ""  # of a segment whose octets are joined with the others' before they are read: in its dialect
+    is_test: bool = False  # no phone wrote it: whatever it is sent on as must reach none either
 
 
 VIRTUAL = "virtual"  # the reason of a delivery that a virtual account is told of

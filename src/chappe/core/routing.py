@@ -15,6 +15,11 @@ class RoutingTable:
         self._routes = {(route.prefix, route.service): route for route in routes}
         self._lengths = sorted({len(prefix) for prefix, _ in self._routes}, reverse=True)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no route at all (yet)."""
+        return not self._routes
+
     def find(self, recipient: str, service: Service) -> Route | None:
         for length in self._lengths:
             prefix = recipient[:length]

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct
 
-from chappe.core.model import Account, Carrier, Priority, Route, Secret, Service, SmppAccess, UncertainPolicy
+from chappe.core.model import (
+    TEST_CARRIER,
+    Account,
+    Carrier,
+    Priority,
+    Route,
+    Secret,
+    Service,
+    SmppAccess,
+    UncertainPolicy,
+)
 from chappe.core.routing import RoutingTable
 from chappe.gateway.secrets import Sealer
 from chappe.store.configuration import AccountRow, CarrierRow, RouteRow, StoredConfiguration
@@ -146,6 +156,11 @@ class Directory:
         one = self._accounts.get(account_id)
         return one if one is not None and self._is_live(one) else None
 
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """All accounts by id, inactive ones included."""
+        return tuple(self._accounts.values())
+
     def settings(self, account_id: int) -> AccountSettings:
         """What is stored of an account that is there."""
         return self._settings[account_id]
@@ -155,7 +170,12 @@ class Directory:
         return self._children.get(account_id, [])
 
     def carrier(self, carrier_id: int) -> Carrier | None:
-        return self._carriers.get(carrier_id)
+        return TEST_CARRIER if carrier_id == TEST_CARRIER.id else self._carriers.get(carrier_id)
+
+    @property
+    def served(self) -> tuple[Carrier, ...]:
+        """The carriers that something may wait for: all that are or were configured, and the one of test mode."""
+        return (*self.carriers, TEST_CARRIER)
 
     def carrier_by_key(self, callback_key: str) -> Carrier | None:
         """Whose receipts arrive under this unguessable part of a path."""

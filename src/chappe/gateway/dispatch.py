@@ -535,6 +535,7 @@ def southward(message: Message, now_ms: int) -> Submission:
         priority=message.priority,
         reference=str(message.id),
         coding=message.coding,
+        account_id=message.account_id,
         validity_s=max(1, left_s) if abs(left_s - VALIDITY_DEFAULT_S) > VALIDITY_NEARLY_S else None,
     )
 

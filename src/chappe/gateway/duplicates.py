@@ -42,6 +42,7 @@ class Duplicates:
 
 
 def digest_of(account: Account, submission: Submission, dialect: Dialect) -> bytes:
-    """The same for the same recipients, originator and texts of one account in one dialect."""
-    asked = (account.id, dialect.name, submission.recipients, submission.originator, submission.text, submission.texts)
+    """The same for the same recipients, originator and texts of one account in one dialect; a test is apart."""
+    whose = (account.id, account.is_test, dialect.name)
+    asked = (*whose, submission.recipients, submission.originator, submission.text, submission.texts)
     return hashlib.blake2b(repr(asked).encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -19,7 +19,7 @@ import structlog
 from chappe.clock import Clock
 from chappe.core.centre import Accepted, InboundMessages, ListInbound, Refusal, Refused, TakeInbound, Verdict
 from chappe.core.ids import IdMaker
-from chappe.core.model import Account, Carrier, Coding, Concatenation, Inbound, Submission
+from chappe.core.model import TEST_CARRIER, Account, Carrier, Coding, Concatenation, Inbound, Submission
 from chappe.core.phonebook import BlockOrigin
 from chappe.dialects.base import Dialect, Failure, HttpResponse, Reply
 from chappe.gateway.callbacks import INBOUND, SMPP, SMPP_INBOUND, Declined, Way
@@ -102,7 +102,10 @@ class InboundDesk:
         carrier should send it again."""
         now_ms = self._clock.now_ms()
         arrival = Arrival(
-            id=self._ids.make(now_ms), carrier_id=carrier.id, inbound=checked(inbound, now_ms), now_ms=now_ms
+            id=self._ids.make(now_ms),
+            carrier_id=carrier.id,
+            inbound=checked(inbound, now_ms, is_test=carrier.id == TEST_CARRIER.id),
+            now_ms=now_ms,
         )
         kept = await self._store.commit(self._store.inbox.keep, arrival)
         await self._tell([kept])
@@ -166,7 +169,7 @@ def subject_of(kept: Kept) -> str:
     return "message" if kept.account_id else "unknown number"
 
 
-def checked(inbound: Inbound, now_ms: int) -> Inbound:
+def checked(inbound: Inbound, now_ms: int, *, is_test: bool = False) -> Inbound:
     """What a carrier brought, within what is kept; a segment that cannot be one of several is a message."""
     return Inbound(
         reference=storable(inbound.reference)[:REFERENCE_MAX],
@@ -177,6 +180,7 @@ def checked(inbound: Inbound, now_ms: int) -> Inbound:
         concatenation=inbound.concatenation if is_part(inbound.concatenation) else None,
         coding=inbound.coding,
         content=inbound.content if len(inbound.content) <= CONTENT_MAX else "",
+        is_test=is_test,
     )
 
 
@@ -373,7 +377,8 @@ def phone_way(directory: Callable[[], Known], submit: Submit, dialect: Dialect) 
             originator=inbound.recipient,
             wants_callbacks=False,
         )
-        verdict = await submit(account, submission, dialect, due.id)
+        sender = msgspec.structs.replace(account, is_test=True) if inbound.is_test else account
+        verdict = await submit(sender, submission, dialect, due.id)
         if isinstance(verdict, Accepted):
             return HttpResponse()
         if isinstance(verdict, Refused) and verdict.reason not in PASSING:

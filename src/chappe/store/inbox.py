@@ -522,6 +522,7 @@ def known_as(one: Inbound, message_id: int) -> Inbound:
         text=one.text,
         received_ms=one.received_ms,
         coding=one.coding,
+        is_test=one.is_test,
     )
 
 
