@@ -650,7 +650,7 @@ def test_numbers_for_rent_are_read() -> None:
         ('"60600"', '"447700900002"', "number '447700900002' is taken by the number of line"),
         ('"60600"', '"447700900001"', "number '447700900001' stands among the numbers of an account"),
         ('"de"', '"Germany"', "number '60600': country must be a country in two letters"),
-        ('"fox"', '"fax"', "carrier must be a carrier of this file: there is no carrier 'fax'; did you mean 'fox'?"),
+        ('"fox"', '"fax"', "carrier must be a carrier of this gateway: there is no carrier 'fax'; did you mean 'fox'?"),
     ],
 )
 def test_a_mistake_in_a_number_is_named(right: str, wrong: str, words: str) -> None:

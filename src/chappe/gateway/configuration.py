@@ -1,14 +1,16 @@
-"""`chappe apply`: makes the configuration what the gateway file says, in one transaction, and tells what that changes.
+"""Makes the configuration what is wanted, in one transaction, and tells what that changes: the core of `chappe apply`,
+of edits in the panel, and of going back to an earlier version.
 
 The plan is a pure comparison of what is stored with what is wanted; printing it and carrying it out are two uses of the
-same list. Applying a file twice changes nothing the second time. Passwords are compared and hashed outside the
+same list. Wanting the same twice changes nothing the second time. Passwords are compared and hashed outside the
 transaction, because that takes long; should somebody else change the configuration meanwhile, the plan is made anew.
 """
 
+import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,22 +21,24 @@ from chappe.core.ledger import format_micros
 from chappe.core.model import Secret, Service, SmppAccess
 from chappe.gateway.directory import AccountSettings, CarrierSettings, account_settings
 from chappe.gateway.gateway_file import (
-    PROBLEMS_SHOWN_MAX,
     AccountWish,
     CarrierWish,
     GatewayFile,
     GatewayFileError,
     Known,
-    Lines,
     NumberWish,
+    Password,
+    Problem,
     RouteWish,
+    StoredSecret,
     parse,
+    told,
 )
-from chappe.gateway.secrets import Sealer, hash_password, verify
-from chappe.store.configuration import AccountRow, CarrierRow, Configuration, RouteRow, StoredConfiguration
-from chappe.store.database import Connection, Database, StoreUnavailable, Transaction
+from chappe.gateway.secrets import Sealer, SealError, hash_password, verify
+from chappe.store.configuration import AccountRow, CarrierRow, Configuration, StoredConfiguration
+from chappe.store.database import Database, StoreUnavailable
 from chappe.store.money import Ledger
-from chappe.store.numbers import NumberRow
+from chappe.store.versions import AccountPut, CarrierPut, NumberPut, Overtaken, Rewrite, RoutePut, Versions
 
 TRIES_MAX = 5
 CALLBACK_KEY_BYTES = 20
@@ -67,31 +71,48 @@ class SmppHash(NamedTuple):
 
 
 Stored = AccountRow | CarrierRow | SmppHash
-IsSame = Callable[[Stored, Secret], bool]
+IsSame = Callable[[Stored, Password], bool]
+Touched = frozenset[tuple[str, str]]  # what and name, of the entries that a wish speaks of
 
 
-def plan(stored: StoredConfiguration, wanted: GatewayFile, is_same: IsSame) -> list[Change]:
-    """What has to change. `is_same` tells whether a stored account or carrier has this password already."""
+def plan(
+    stored: StoredConfiguration, wanted: GatewayFile, is_same: IsSame, touched: Touched | None = None
+) -> list[Change]:
+    """What has to change. `is_same` tells whether a stored account or carrier has this password already; `touched` are
+    the entries that are looked at, None for all of them."""
+    ended = {one.name for one in own_accounts(stored) if not one.is_active}
+    accounts = account_difference(is_same, stored, ended)
+    rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any], Difference]] = (
+        ("carrier", live(stored.carriers), by_name(wanted.carriers), carrier_difference(is_same)),
+        ("route", stored_routes(stored), {route_name(one): one for one in wanted.routes}, route_difference),
+        ("account", live(own_accounts(stored)), by_name(wanted.accounts), accounts),
+        ("number", stored_numbers(stored), {one.number: one for one in wanted.numbers}, number_difference),
+    )
     return [
-        *plan_of(
-            "carrier", live(stored.carriers), {one.name: one for one in wanted.carriers}, carrier_difference(is_same)
-        ),
-        *plan_of("route", stored_routes(stored), {route_name(one): one for one in wanted.routes}, route_difference),
-        *plan_of(
-            "account",
-            live(own_accounts(stored)),
-            {one.name: one for one in wanted.accounts},
-            account_difference(is_same, stored, {one.name for one in own_accounts(stored) if not one.is_active}),
-        ),
-        *plan_of("number", stored_numbers(stored), {one.number: one for one in wanted.numbers}, number_difference),
+        change
+        for what, before, after, difference in rows
+        for change in plan_of(what, only(touched, what, before), only(touched, what, after), difference)
     ]
+
+
+Difference = Callable[[Any, Any], Iterator[str]]
+
+
+def by_name(wishes: Iterable[Any]) -> dict[str, Any]:
+    return {one.name: one for one in wishes}
+
+
+def only(touched: Touched | None, what: str, entries: Mapping[str, Any]) -> Mapping[str, Any]:
+    if touched is None:
+        return entries
+    return {name: entries[name] for kind, name in sorted(touched) if kind == what and name in entries}
 
 
 def plan_of(
     what: str,
     before: Mapping[str, Any],
     after: Mapping[str, Any],
-    difference: Callable[[Any, Any], Iterator[str]],
+    difference: Difference,
 ) -> Iterator[Change]:
     for name, wish in after.items():
         lines = tuple(difference(before.get(name), wish))
@@ -177,7 +198,7 @@ def account_difference(
             yield f"limit: {format_micros(-limit_micros)} -> {format_micros(-wish.limit_micros)}"
         if row is not None and not is_same(row, wish.password):
             yield "password: changed"
-        if (smpp_hash or wish.smpp_password) and not is_same(SmppHash(smpp_hash), wish.smpp_password):
+        if not is_same(SmppHash(smpp_hash), wish.smpp_password):
             yield "smpp_password: changed"
         for key in ("receipt_url", "inbound_url"):
             url = getattr(wish.settings, key)
@@ -254,46 +275,97 @@ def carrier_wish_settings(row: CarrierRow | None, wish: CarrierWish) -> CarrierS
     return msgspec.structs.replace(wish.settings, callback_key=callback_key)
 
 
-def refuse_impossible(stored: StoredConfiguration, wanted: GatewayFile, text: str, file_name: str) -> None:
-    """Raises GatewayFileError with every wish that what is there does not allow."""
-    problems = [
-        f"{file_name}:{line}: {words}"
-        for refusals in (other_currencies, taken_names)
-        for line, words in refusals(stored, wanted, Lines(text))
-    ]
-    if problems:
-        raise GatewayFileError("\n".join(problems[:PROBLEMS_SHOWN_MAX]))
+def impossible(stored: StoredConfiguration, wanted: GatewayFile) -> Iterator[Problem]:
+    """Every wish that what is there does not allow."""
+    yield from other_currencies(stored, wanted)
+    yield from taken_names(stored, wanted)
 
 
-def taken_names(stored: StoredConfiguration, wanted: GatewayFile, lines: Lines) -> Iterator[tuple[int, str]]:
+def taken_names(stored: StoredConfiguration, wanted: GatewayFile) -> Iterator[Problem]:
     """A subaccount is its parent's, and so is its name."""
     own = {row.name for row in own_accounts(stored)}
     taken = {row.name for row in stored.accounts} - own
     for index, wish in enumerate(wanted.accounts):
         if wish.name in taken:
             words = "is the name of a subaccount; write another, or let its owner rename it"
-            yield lines.of_entry("account", index, "name"), f"account {wish.name!r}: name {words}"
+            yield Problem("account", index, "name", words, f"account {wish.name!r}")
 
 
-def other_currencies(stored: StoredConfiguration, wanted: GatewayFile, lines: Lines) -> Iterator[tuple[int, str]]:
+def other_currencies(stored: StoredConfiguration, wanted: GatewayFile) -> Iterator[Problem]:
     """An account's money cannot become money of another kind."""
     rows = {row.name: row for row in stored.accounts}  # also the ended ones: they return with their balance
     for index, wish in enumerate(wanted.accounts):
         row = rows.get(wish.name)
         currency = account_settings(row).currency if row else wish.settings.currency
         if currency != wish.settings.currency:
-            yield (
-                lines.of_entry("account", index, "currency"),
-                f"account {wish.name!r}: currency is {currency} and cannot become {wish.settings.currency}, "
-                f"for its balance stays; make a new account under another name",
+            words = (
+                f"is {currency} and cannot become {wish.settings.currency}, for its balance stays; make a new account "
+                "under another name"
             )
+            yield Problem("account", index, "currency", words, f"account {wish.name!r}")
+
+
+# What is there, as wishes
+
+
+def as_it_is(stored: StoredConfiguration) -> GatewayFile:
+    """What a gateway file would say, its passwords left as they are."""
+    return GatewayFile(
+        accounts=tuple(account_wish(row) for row in own_accounts(stored) if row.is_active),
+        carriers=tuple(carrier_wish(row) for row in stored.carriers if row.is_active),
+        routes=tuple(stored_routes(stored).values()),
+        numbers=tuple(stored_numbers(stored).values()),
+    )
+
+
+def account_wish(row: AccountRow, password: Password = None, smpp_password: Password = None) -> AccountWish:
+    return AccountWish(
+        name=row.name,
+        password=password,
+        smpp_password=smpp_password,
+        limit_micros=row.limit_micros,
+        settings=account_settings(row),
+    )
+
+
+def carrier_wish(row: CarrierRow, password: Password = None) -> CarrierWish:
+    return CarrierWish(name=row.name, kind=row.kind, password=password, settings=carrier_settings(row))
 
 
 # Carrying it out
 
 
-class Overtaken(Exception):
-    """Somebody else changed the configuration between the look and the write."""
+def changes_of(changes: Iterable[Change]) -> list[Change]:
+    """Those that change anything."""
+    return [one for one in changes if one.action is not Action.KEEP]
+
+
+def sameness(sealer: Sealer) -> IsSame:
+    """Whether a stored password is the one that is wanted, remembered: comparing one takes 30 ms."""
+
+    @cache
+    def is_same(row: Stored, password: Password) -> bool:
+        if password is None:
+            return True
+        if isinstance(password, StoredSecret):
+            return password.hashed == row.value if isinstance(row, SmppHash) else is_stored(row, password)
+        if isinstance(row, SmppHash):
+            return bool(row.value) == bool(password) and (not row.value or verify(row.value, password.value))
+        if isinstance(row, CarrierRow):
+            return sealer.keeps(row.password_sealed, password.value)
+        return sealer.keeps(row.token_sealed, password.value) and verify(row.password_hash, password.value)
+
+    def is_stored(row: AccountRow | CarrierRow, password: StoredSecret) -> bool:
+        if isinstance(row, AccountRow):
+            return row.password_hash == password.hashed
+        if row.password_sealed == password.sealed:
+            return True
+        try:
+            return sealer.keeps(row.password_sealed, sealer.unseal(password.sealed))
+        except SealError:
+            return False
+
+    return is_same
 
 
 def apply(
@@ -305,149 +377,161 @@ def apply(
     sealer: Sealer,
     now_ms: int,
     is_dry_run: bool = False,
+    author: str = "apply",
 ) -> list[Change]:
     """Make the configuration what the file says; the plan that was carried out (or would be).
 
     All or nothing. Raises GatewayFileError where the file is wrong, StoreError where the database does not take it.
     """
     wanted = parse(text, file_name=file_name, known=known)
-    check = partial(refuse_impossible, wanted=wanted, text=text, file_name=file_name)
     configuration = Configuration(database, Ledger(database))
+    is_same = sameness(sealer)
 
-    @cache  # comparing a password takes 30 ms
-    def is_same(row: Stored, password: Secret) -> bool:
-        if isinstance(row, SmppHash):
-            return bool(row.value) == bool(password) and (not row.value or verify(row.value, password.value))
-        if isinstance(row, CarrierRow):
-            return sealer.keeps(row.password_sealed, password.value)
-        return sealer.keeps(row.token_sealed, password.value) and verify(row.password_hash, password.value)
+    def planned(stored: StoredConfiguration) -> Planned:
+        problems = list(impossible(stored, wanted))
+        if problems:
+            raise GatewayFileError(told(problems, text, file_name))
+        changes = plan(stored, wanted, is_same)
+        return Planned(stored=stored, wanted=wanted, changes=tuple(changes))
 
+    versions = Versions(database, configuration)
+    writing = Writing(is_same, sealer, author=author, now_ms=now_ms)
+    return list(carried_out(database, versions, configuration, planned, writing, is_dry_run=is_dry_run))
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """What shall be changed, and of what."""
+
+    stored: StoredConfiguration
+    wanted: GatewayFile
+    changes: tuple[Change, ...]
+
+    @property
+    def is_idle(self) -> bool:
+        return not changes_of(self.changes)
+
+
+def carried_out(
+    database: Database,
+    versions: Versions,
+    configuration: Configuration,
+    planned: Callable[[StoredConfiguration], Planned],
+    writing: "Writing",
+    *,
+    is_dry_run: bool = False,
+) -> tuple[Change, ...]:
+    """Plan and write, on a connection of one's own; anew, where somebody else changed the configuration meanwhile."""
     for _ in range(TRIES_MAX):
         with database.connect() as connection:
-            try:
-                return attempt(connection, configuration, wanted, check, is_same, sealer, now_ms, is_dry_run)
-            except Overtaken:
-                continue
-    raise StoreUnavailable("the configuration keeps being changed by somebody else; try again later")
+            with connection.transaction(is_reading=True) as transaction:
+                stored = configuration.load(transaction, with_pool=True)
+            it = planned(stored)
+            if is_dry_run or it.is_idle:
+                return it.changes
+            rewrite = writing.rewrite(it)
+            with contextlib.suppress(Overtaken), connection.transaction() as transaction:
+                versions.rewrite_one(transaction, rewrite)
+                return it.changes
+    raise overtaken()
 
 
-def attempt(
-    connection: Connection,
-    configuration: Configuration,
-    wanted: GatewayFile,
-    check: Callable[[StoredConfiguration], None],
-    is_same: IsSame,
-    sealer: Sealer,
-    now_ms: int,
-    is_dry_run: bool,
-) -> list[Change]:
-    with connection.transaction(is_reading=True) as transaction:
-        stored = configuration.load(transaction, with_pool=True)
-    check(stored)
-    changes = plan(stored, wanted, is_same)
-    if is_dry_run or all(one.action is Action.KEEP for one in changes):
-        return changes
-    writing = Writing(configuration, stored, wanted, is_same, sealer, now_ms)
-    with connection.transaction() as transaction:
-        # Raising it first locks it: a second apply waits here, and then sees that it was overtaken.
-        if configuration.raise_revision(transaction) != stored.revision + 1:
-            raise Overtaken
-        writing.write(transaction, changes)
-    return changes
+def overtaken() -> StoreUnavailable:
+    return StoreUnavailable("the configuration keeps being changed by somebody else; try again later")
 
 
 class Writing:
-    """What is needed to carry a plan out, everything slow done before the transaction."""
+    """How a plan becomes what the store writes: everything slow is done here."""
 
-    def __init__(
-        self,
-        configuration: Configuration,
-        stored: StoredConfiguration,
-        wanted: GatewayFile,
-        is_same: IsSame,
-        sealer: Sealer,
-        now_ms: int,
-    ) -> None:
-        self._configuration = configuration
-        self._wanted = wanted
+    def __init__(self, is_same: IsSame, sealer: Sealer, *, author: str, now_ms: int, remark: str = "") -> None:
+        self._is_same = is_same
         self._sealer = sealer
+        self._author = author
+        self._remark = remark
         self._now_ms = now_ms
-        self._accounts = {row.name: row for row in stored.accounts}
-        self._carriers = {row.name: row for row in stored.carriers}
-        self._hashes: dict[str, str] = {}
-        self._smpp_hashes: dict[str, str] = {}
-        for wish in wanted.accounts:
-            row = self._accounts.get(wish.name)
-            is_kept = row is not None and is_same(row, wish.password)
-            self._hashes[wish.name] = row.password_hash if row and is_kept else hash_password(wish.password.value)
-            smpp_hash = account_settings(row).smpp_password_hash if row else ""
-            if not is_same(SmppHash(smpp_hash), wish.smpp_password):
-                smpp_hash = hash_password(wish.smpp_password.value) if wish.smpp_password else ""
-            self._smpp_hashes[wish.name] = smpp_hash
 
-    def write(self, transaction: Transaction, changes: Iterable[Change]) -> None:
-        actions = {(one.what, one.name): one.action for one in changes}
-        restated = (Action.ADD, Action.CHANGE)
-        for carrier in self._wanted.carriers:
-            if actions["carrier", carrier.name] in restated:
-                self._put_carrier(transaction, carrier)
-        for account in self._wanted.accounts:
-            if actions["account", account.name] in restated:
-                self._put_account(transaction, account)
-        for (what, name), action in actions.items():
-            if action is Action.REMOVE and what == "account":
-                self._configuration.end_account(transaction, name)
-            elif action is Action.REMOVE and what == "carrier":
-                self._configuration.end_carrier(transaction, name)
-        ids = {row.name: row.id for row in self._configuration.load(transaction).carriers}
-        self._configuration.put_routes(transaction, [route_row(one, ids) for one in self._wanted.routes])
-        if any(what == "number" and action is not Action.KEEP for (what, _), action in actions.items()):
-            self._configuration.pool.put_file(transaction, [number_row(one, ids) for one in self._wanted.numbers])
+    def rewrite(self, planned: Planned) -> Rewrite:
+        wanted, stored = planned.wanted, planned.stored
+        changes = changes_of(planned.changes)
+        restated = {(one.what, one.name) for one in changes if one.action is not Action.REMOVE}
+        removed = [(one.what, one.name) for one in changes if one.action is Action.REMOVE]
+        kinds = {one.what for one in changes}
+        accounts = {row.name: row for row in stored.accounts}
+        carriers = {row.name: row for row in stored.carriers}
+        return Rewrite(
+            revision=stored.revision,
+            now_ms=self._now_ms,
+            author=self._author,
+            remark=self._remark,
+            changes=msgspec.json.encode(changes).decode(),
+            accounts=tuple(
+                self._account(accounts.get(one.name), one)
+                for one in wanted.accounts
+                if ("account", one.name) in restated
+            ),
+            ended_accounts=tuple(name for what, name in removed if what == "account"),
+            carriers=tuple(
+                self._carrier(carriers.get(one.name), one)
+                for one in wanted.carriers
+                if ("carrier", one.name) in restated
+            ),
+            ended_carriers=tuple(name for what, name in removed if what == "carrier"),
+            routes=tuple(map(route_put, wanted.routes)) if "route" in kinds else None,
+            numbers=tuple(map(number_put, wanted.numbers)) if "number" in kinds else None,
+        )
 
-    def _put_carrier(self, transaction: Transaction, wish: CarrierWish) -> None:
-        settings = carrier_wish_settings(self._carriers.get(wish.name), wish)
+    def _carrier(self, row: CarrierRow | None, wish: CarrierWish) -> CarrierPut:
+        settings = carrier_wish_settings(row, wish)
         if not settings.callback_key:
             settings = msgspec.structs.replace(settings, callback_key=secrets.token_urlsafe(CALLBACK_KEY_BYTES))
-        self._configuration.put_carrier(
-            transaction,
+        match wish.password:
+            case None:
+                sealed = row.password_sealed if row else ""
+            case StoredSecret(sealed=sealed):
+                pass
+            case password:
+                sealed = self._sealer.seal(password.value)
+        return CarrierPut(
             name=wish.name,
             kind=wish.kind,
-            password_sealed=self._sealer.seal(wish.password.value),
+            password_sealed=sealed,
             settings=msgspec.json.encode(settings).decode(),
         )
 
-    def _put_account(self, transaction: Transaction, wish: AccountWish) -> None:
-        account_id = self._configuration.put_account(
-            transaction,
+    def _account(self, row: AccountRow | None, wish: AccountWish) -> AccountPut:
+        smpp_hash = account_settings(row).smpp_password_hash if row else ""
+        match wish.password:
+            case None:
+                hashed, sealed = (row.password_hash, row.token_sealed) if row else ("", "")
+            case StoredSecret(hashed=hashed, sealed=sealed):
+                pass
+            case password:
+                is_kept = row is not None and self._is_same(row, password)
+                hashed = row.password_hash if row and is_kept else hash_password(password.value)
+                sealed = self._sealer.seal(password.value)
+        match wish.smpp_password:
+            case StoredSecret(hashed=stored_hash):
+                smpp_hash = stored_hash
+            case Secret() as smpp_password if not self._is_same(SmppHash(smpp_hash), smpp_password):
+                smpp_hash = hash_password(smpp_password.value) if smpp_password else ""
+        settings = msgspec.structs.replace(wish.settings, smpp_password_hash=smpp_hash)
+        return AccountPut(
             name=wish.name,
-            password_hash=self._hashes[wish.name],
-            token_sealed=self._sealer.seal(wish.password.value),
-            settings=msgspec.json.encode(
-                msgspec.structs.replace(wish.settings, smpp_password_hash=self._smpp_hashes[wish.name])
-            ).decode(),
-        )
-        self._configuration.open_balance(
-            transaction,
-            account_id,
+            password_hash=hashed,
+            token_sealed=sealed,
+            settings=msgspec.json.encode(settings).decode(),
             opening_micros=wish.balance_micros,
             limit_micros=wish.limit_micros,
-            now_ms=self._now_ms,
         )
 
 
-def route_row(wish: RouteWish, carrier_ids: Mapping[str, int]) -> RouteRow:
-    return RouteRow(
+def route_put(wish: RouteWish) -> RoutePut:
+    return RoutePut(
         prefix=wish.prefix,
         service=wish.service.value if wish.service else "",
-        carrier_ids=tuple(carrier_ids[name] for name in wish.carriers),
+        carriers=wish.carriers,
         price_micros=wish.price_micros,
     )
 
 
-def number_row(wish: NumberWish, carrier_ids: Mapping[str, int]) -> NumberRow:
-    return NumberRow(
-        number=wish.number,
-        country=wish.country,
-        price_micros=wish.price_micros,
-        carrier_id=carrier_ids[wish.carrier] if wish.carrier else 0,
-    )
+def number_put(wish: NumberWish) -> NumberPut:
+    return NumberPut(number=wish.number, country=wish.country, price_micros=wish.price_micros, carrier=wish.carrier)

@@ -1,12 +1,15 @@
 """The gateway file: TOML in, records out, or every mistake at once with its file, line and remedy.
 
-Which keys there are, how each is read (`file_values.py`) and which must stand there is one table per kind of entry.
-TOML's reader tells no lines once the text is parsed, so an entry's line is found again by its header.
+Which keys there are, how each is read (`file_values.py`) and which must stand there is one table per kind of entry. The
+same tables read a single entry that somebody edits by hand of a form; there a mistake is told with its key instead of
+its line, and what is None stays as it is. TOML's reader tells no lines once the text is parsed, so an entry's line is
+found again by its header.
 """
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -77,12 +80,22 @@ class Known(Struct, frozen=True, kw_only=True):
     option_objections: Mapping[str, Callable[[Mapping[str, str]], str]] = {}
 
 
+class StoredSecret(Struct, frozen=True, kw_only=True):
+    """A password in the forms it was stored in, wanted back."""
+
+    hashed: str = ""
+    sealed: str = ""
+
+
+Password = Secret | StoredSecret | None  # None = as it is
+
+
 class AccountWish(Struct, frozen=True, kw_only=True):
     """An account as the file wants it."""
 
     name: str
-    password: Secret
-    smpp_password: Secret = Secret("")  # empty = the password
+    password: Password
+    smpp_password: Password = Secret("")  # empty = the password
     balance_micros: int = 0  # credited once, when the account is made
     limit_micros: int = 0  # how far its money may go down; negative = credit
     settings: AccountSettings
@@ -93,7 +106,7 @@ class CarrierWish(Struct, frozen=True, kw_only=True):
 
     name: str
     kind: str
-    password: Secret = Secret("")
+    password: Password = Secret("")
     settings: CarrierSettings
 
 
@@ -124,12 +137,35 @@ class GatewayFile(Struct, frozen=True, kw_only=True):
     numbers: tuple[NumberWish, ...] = ()
 
 
+Wish = AccountWish | CarrierWish | RouteWish | NumberWish
+
+
+class Problem(NamedTuple):
+    """What is wrong with an entry. The whole sentence has `title` before it; the words alone belong beside the key."""
+
+    kind: str  # empty = with the file as a whole
+    before_count: int  # entries of the same kind
+    key: str
+    words: str
+    title: str = ""
+    first: int = -1  # the entry of the same kind that was there before it, where two want the same
+    is_said: bool = False  # the words name the key themselves
+
+    def sentence(self, first: str = "") -> str:
+        key = "" if self.is_said or not self.key else f"{self.key} "
+        title = f"{self.title}: " if self.title else ""
+        return f"{title}{key}{self.words}{first}"
+
+
 def parse(text: str, *, file_name: str, known: Known) -> GatewayFile:
     """Raises GatewayFileError with all that is wrong."""
     if len(text) > SIZE_MAX:
         raise GatewayFileError(f"{file_name}: larger than {SIZE_MAX} characters")
-    reading = Reading(text, file_name, known)
-    return reading.file(toml_of(text, file_name))
+    reading = Reading(known)
+    wanted = reading.file(toml_of(text, file_name))
+    if wanted is None:
+        raise GatewayFileError(told(reading.problems, text, file_name))
+    return wanted
 
 
 def toml_of(text: str, file_name: str) -> dict[str, Any]:
@@ -253,39 +289,34 @@ class Place(NamedTuple):
     title: str
 
 
+NOTHING_KEPT: Mapping[str, Any] = MappingProxyType({})
+
+
 class Reading:
-    """One pass over a file, which collects its mistakes."""
+    """One pass over entries, which collects their mistakes."""
 
-    def __init__(self, text: str, file_name: str, known: Known) -> None:
-        self._lines = Lines(text)
-        self._file_name = file_name
+    def __init__(self, known: Known) -> None:
         self._known = known
-        self._problems: list[tuple[int, str]] = []
+        self.problems: list[Problem] = []
 
-    def file(self, tables: dict[str, Any]) -> GatewayFile:
+    def file(self, tables: dict[str, Any]) -> GatewayFile | None:
+        """Everything that stands in a file; None where something is wrong."""
         if not tables:  # more likely the wrong file than the wish to end every account
             words = "there is nothing in this file; to end every account, carrier and route write account = []"
-            self._complain(1, words)
+            self.problems.append(Problem("", 0, "", words))
         for name in tables:
             if name not in KINDS:
                 words = f"unknown entry {name!r}: a gateway file has [[carrier]], [[route]], [[account]] and [[number]]"
-                self._complain(self._lines.of_word(name), words + suggestion(name, KINDS))
-        accounts = [self._account(place, table) for place, table in self._entries(tables, "account")]
-        carriers = [self._carrier(place, table) for place, table in self._entries(tables, "carrier")]
+                self.problems.append(Problem("", 0, name, words + suggestion(name, KINDS), is_said=True))
+        accounts = [self.account(place, table) for place, table in self._entries(tables, "account")]
+        carriers = [self.carrier(place, table) for place, table in self._entries(tables, "carrier")]
         names = {table.get("name") for _, table in self._entries(tables, "carrier", is_quiet=True)}
-        routes = [self._route(place, table, names) for place, table in self._entries(tables, "route")]
-        offered = [self._number(place, table, names) for place, table in self._entries(tables, "number")]
-        self._refuse_doubles("account", [(one.name,) if one else () for one in accounts], "name {!r}")
-        self._refuse_doubles("account", [one.settings.numbers if one else () for one in accounts], "number {!r}")
-        digests = [one.settings.api_key_digest if one else "" for one in accounts]
-        self._refuse_doubles("account", [(digest,) if digest else () for digest in digests], "api_key")
-        self._refuse_doubles("carrier", [(one.name,) if one else () for one in carriers], "name {!r}")
-        keys = [(f"{one.prefix} {one.service or ''}".strip(),) if one else () for one in routes]
-        self._refuse_doubles("route", keys, "prefix and service {!r}")
-        self._refuse_doubles("number", [(one.number,) if one else () for one in offered], "number {!r}")
-        self._refuse_given({number for one in accounts if one for number in one.settings.numbers}, offered)
-        if self._problems:
-            raise GatewayFileError(self._words())
+        routes = [self.route(place, table) for place, table in self._entries(tables, "route")]
+        offered = [self.number(place, table) for place, table in self._entries(tables, "number")]
+        self.problems += clashes(accounts, carriers, routes, offered)
+        self.problems += loose_ends(routes, offered, names)
+        if self.problems:
+            return None
         return GatewayFile(
             accounts=tuple(one for one in accounts if one),
             carriers=tuple(one for one in carriers if one),
@@ -293,8 +324,23 @@ class Reading:
             numbers=tuple(one for one in offered if one),
         )
 
-    def _account(self, place: Place, table: dict[str, Any]) -> AccountWish | None:
-        values = self._values(place, table, account_keys(self._known))
+    def entry(self, kind: str, table: dict[str, Any], kept: Mapping[str, Any]) -> Wish | None:
+        """One entry by itself; `kept` is what its None stand for."""
+        place = Place(kind, 0, title_of(kind, 0, table))
+        match kind:
+            case "account":
+                return self.account(place, table, kept)
+            case "carrier":
+                return self.carrier(place, table, kept)
+            case "route":
+                return self.route(place, table)
+            case _:
+                return self.number(place, table)
+
+    def account(
+        self, place: Place, table: dict[str, Any], kept: Mapping[str, Any] = NOTHING_KEPT
+    ) -> AccountWish | None:
+        values = self._values(place, table, account_keys(self._known), kept)
         if values is None:
             return None
         access = {field: values.pop(field) for field in SmppAccess.__struct_fields__ if field in values}
@@ -311,14 +357,16 @@ class Reading:
             ),
         )
 
-    def _carrier(self, place: Place, table: dict[str, Any]) -> CarrierWish | None:
+    def carrier(
+        self, place: Place, table: dict[str, Any], kept: Mapping[str, Any] = NOTHING_KEPT
+    ) -> CarrierWish | None:
         kind = table.get("kind")
         if isinstance(kind, str) and kind not in self._known.kinds:
             choices = sorted(self._known.kinds)
             words = f"is no kind of carrier{suggestion(kind, choices)}"
             self._complain_of(place, "kind", f"{kind!r} {words}; there are {', '.join(choices)}")
             return None
-        values = self._values(place, table, carrier_keys(self._known, kind))
+        values = self._values(place, table, carrier_keys(self._known, kind), kept)
         if values is None or not self._is_carrier_whole(place, kind, values):
             return None
         if kind == SMPP:
@@ -347,21 +395,17 @@ class Reading:
             self._complain_of(place, "options", against)
             return False
         needed = () if kind in (SIMULATED, SMPP) else ("url", "login", "password")
-        missing = [key for key in needed if not values.get(key)]
+        missing = [key for key in needed if not values.get(key, "") and values.get(key, "") is not None]
         for key in missing:
             self._complain_of(place, key, f"is missing: a carrier of kind {kind!r} needs it")
         return not missing
 
-    def _route(self, place: Place, table: dict[str, Any], carrier_names: set[Any]) -> RouteWish | None:
+    def route(self, place: Place, table: dict[str, Any]) -> RouteWish | None:
         values = self._values(place, table, ROUTE_KEYS)
         if values is None:
             return None
         if not values["carriers"]:
             self._complain_of(place, "carriers", "must name at least one carrier")
-        for name in values["carriers"]:
-            if name not in carrier_names:
-                words = f"must be carriers of this file: {no_carrier(name, carrier_names)}"
-                self._complain_of(place, "carriers", words)
         return RouteWish(
             prefix=values["prefix"],
             service=Service(values["service"]) if "service" in values else None,
@@ -369,23 +413,12 @@ class Reading:
             price_micros=values["price"],
         )
 
-    def _number(self, place: Place, table: dict[str, Any], carrier_names: set[Any]) -> NumberWish | None:
+    def number(self, place: Place, table: dict[str, Any]) -> NumberWish | None:
         values = self._values(place, table, NUMBER_KEYS)
         if values is None:
             return None
         msisdn = parse_msisdn(values["number"])  # a short code says nothing of its country
-        wish = NumberWish(**{"country": (country_of(msisdn) if msisdn else "") or ""} | values)
-        if wish.carrier and wish.carrier not in carrier_names:
-            words = f"must be a carrier of this file: {no_carrier(wish.carrier, carrier_names)}"
-            self._complain_of(place, "carrier", words)
-        return wish
-
-    def _refuse_given(self, given: set[str], offered: Sequence[NumberWish | None]) -> None:
-        """What an account has for good is not for rent."""
-        for index, wish in enumerate(offered):
-            if wish is not None and wish.number in given:
-                words = f"number {wish.number!r} stands among the numbers of an account: remove it there or here"
-                self._complain(self._lines.of_entry("number", index, "number"), f"number: {words}")
+        return NumberWish(**{"country": (country_of(msisdn) if msisdn else "") or ""} | values)
 
     def _entries(
         self, tables: Mapping[str, Any], kind: str, *, is_quiet: bool = False
@@ -395,18 +428,27 @@ class Reading:
         if not (is_list and all(isinstance(each, dict) for each in entries)):
             if not is_quiet:
                 words = f"write each {kind} as a table under the header [[{kind}]], at most {ENTRIES_MAX} of them"
-                self._complain(self._lines.of_word(kind), words)
+                self.problems.append(Problem("", 0, kind, words, is_said=True))
             return []
         return [(Place(kind, index, title_of(kind, index, table)), table) for index, table in enumerate(entries)]
 
-    def _values(self, place: Place, table: dict[str, Any], keys: Mapping[str, Key]) -> dict[str, Any] | None:
+    def _values(
+        self,
+        place: Place,
+        table: dict[str, Any],
+        keys: Mapping[str, Key],
+        kept: Mapping[str, Any] = NOTHING_KEPT,
+    ) -> dict[str, Any] | None:
         """What stands in an entry, read; None where something in it is wrong."""
-        problems_count = len(self._problems)
+        problems_count = len(self.problems)
         values = {}
         for name, value in table.items():
             if name not in keys:
                 article = "an" if place.kind == "account" else "a"
                 self._complain_of(place, name, f"is no key of {article} {place.kind}{suggestion(name, keys)}")
+                continue
+            if value is None and name in kept:
+                values[keys[name].field or name] = kept[name]
                 continue
             try:
                 values[keys[name].field or name] = keys[name].read(value)
@@ -415,30 +457,84 @@ class Reading:
         for name, key in keys.items():
             if key.is_required and name not in table:
                 self._complain_of(place, name, "is missing")
-        return values if len(self._problems) == problems_count else None
-
-    def _refuse_doubles(self, kind: str, owned: Sequence[tuple[str, ...]], words: str) -> None:
-        """What may stand in one entry of a kind only; `owned` is what stands in each of them."""
-        seen: dict[str, int] = {}
-        for index, values in enumerate(owned):
-            for value in values:
-                first = seen.setdefault(value, index)
-                if first != index:
-                    line = self._lines.of_entry(kind, first)
-                    words_here = f"{words.format(value)} is taken by the {kind} of line {line}"
-                    self._complain(self._lines.of_entry(kind, index), f"{kind}: {words_here}")
+        return values if len(self.problems) == problems_count else None
 
     def _complain_of(self, place: Place, key: str, words: str) -> None:
-        self._complain(self._lines.of_entry(place.kind, place.before_count, key), f"{place.title}: {key} {words}")
+        self.problems.append(Problem(place.kind, place.before_count, key, words, place.title))
 
-    def _complain(self, line: int, words: str) -> None:
-        self._problems.append((line, words))
 
-    def _words(self) -> str:
-        lines = [f"{self._file_name}:{line}: {words}" for line, words in sorted(self._problems)]
-        hidden_count = len(lines) - PROBLEMS_SHOWN_MAX
-        more = [f"{self._file_name}: and {hidden_count} more"] if hidden_count > 0 else []
-        return "\n".join(lines[:PROBLEMS_SHOWN_MAX] + more)
+# What entries have to do with each other
+
+
+def clashes(
+    accounts: Sequence[AccountWish | None],
+    carriers: Sequence[CarrierWish | None],
+    routes: Sequence[RouteWish | None],
+    offered: Sequence[NumberWish | None],
+) -> Iterator[Problem]:
+    """What two entries want that only one can have; entries that could not be read are None."""
+    yield from doubles("account", "name", [(one.name,) if one else () for one in accounts], "name {!r}")
+    yield from doubles("account", "numbers", [one.settings.numbers if one else () for one in accounts], "number {!r}")
+    digests = [one.settings.api_key_digest if one else "" for one in accounts]
+    yield from doubles("account", "api_key", [(digest,) if digest else () for digest in digests], "api_key")
+    yield from doubles("carrier", "name", [(one.name,) if one else () for one in carriers], "name {!r}")
+    keys = [(f"{one.prefix} {one.service or ''}".strip(),) if one else () for one in routes]
+    yield from doubles("route", "prefix", keys, "prefix and service {!r}")
+    yield from doubles("number", "number", [(one.number,) if one else () for one in offered], "number {!r}")
+    given = {number for one in accounts if one for number in one.settings.numbers}
+    for index, wish in enumerate(offered):
+        if wish is not None and wish.number in given:
+            words = f"number {wish.number!r} stands among the numbers of an account: remove it there or here"
+            yield Problem("number", index, "number", words, "number", is_said=True)
+
+
+def doubles(kind: str, key: str, owned: Sequence[tuple[str, ...]], words: str) -> Iterator[Problem]:
+    """What may stand in one entry of a kind only; `owned` is what stands in each of them."""
+    seen: dict[str, int] = {}
+    for index, values in enumerate(owned):
+        for value in values:
+            first = seen.setdefault(value, index)
+            if first != index:
+                words_here = f"{words.format(value)} is taken by "
+                yield Problem(kind, index, key, words_here, kind, first=first, is_said=True)
+
+
+def loose_ends(
+    routes: Sequence[RouteWish | None], offered: Sequence[NumberWish | None], carrier_names: Collection[Any]
+) -> Iterator[Problem]:
+    """Routes and numbers that name a carrier which is not there."""
+    for index, route in enumerate(routes):
+        for name in route.carriers if route else ():
+            if name not in carrier_names:
+                words = f"must be carriers of this gateway: {no_carrier(name, carrier_names)}"
+                title = title_of("route", index, {"prefix": route.prefix if route else ""})
+                yield Problem("route", index, "carriers", words, title)
+    for index, number in enumerate(offered):
+        if number is not None and number.carrier and number.carrier not in carrier_names:
+            words = f"must be a carrier of this gateway: {no_carrier(number.carrier, carrier_names)}"
+            title = title_of("number", index, {"number": number.number})
+            yield Problem("number", index, "carrier", words, title)
+
+
+def told(problems: Iterable[Problem], text: str, file_name: str) -> str:
+    """The mistakes of a file, each with its line, in their order."""
+    lines = Lines(text)
+    sentences = sorted((line_of(one, lines), one.sentence(of_line(one, lines))) for one in problems)
+    words = [f"{file_name}:{line}: {sentence}" for line, sentence in sentences]
+    hidden_count = len(words) - PROBLEMS_SHOWN_MAX
+    more = [f"{file_name}: and {hidden_count} more"] if hidden_count > 0 else []
+    return "\n".join(words[:PROBLEMS_SHOWN_MAX] + more)
+
+
+def line_of(problem: Problem, lines: "Lines") -> int:
+    if not problem.kind:
+        return lines.of_word(problem.key) if problem.key else 1
+    return lines.of_entry(problem.kind, problem.before_count, "" if problem.first >= 0 else problem.key)
+
+
+def of_line(problem: Problem, lines: "Lines") -> str:
+    """The entry that was there first, in words."""
+    return f"the {problem.kind} of line {lines.of_entry(problem.kind, problem.first)}" if problem.first >= 0 else ""
 
 
 def as_carrier(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -451,7 +547,7 @@ def as_carrier(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in own} | {
         "url": f"{'smpps' if is_secure else 'smpp'}://{host}:{port}",
         "login": values["system_id"],
-        "password": Secret(values["password"]),
+        "password": None if values["password"] is None else Secret(values["password"]),
         "options": values.get("options", {}) | {name: str(values[name]) for name in BIND_KEYS if name in values},
     }
 
