@@ -130,6 +130,10 @@ class CallbackTarget(Struct, frozen=True, kw_only=True):
     method: str = ""  # empty = the dialect's default
     token: Secret = Secret("")
     timezone: str = "UTC"  # of the customer, for dialects that write wall-clock times
+    currency: str = ""  # of the customer
+    webhook_secret: Secret = Secret("")  # what callbacks are signed with, in dialects that sign; empty = by the token
+    callback_id: str = ""  # the same for each attempt
+    signed_s: int = 0  # when this one is made: seconds since 1970
 
 
 class SubmitHalf(Protocol):

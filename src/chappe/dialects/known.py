@@ -8,6 +8,7 @@ these.
 from importlib.metadata import entry_points
 
 from chappe.dialects.base import Dialect
+from chappe.dialects.native import NATIVE
 from chappe.dialects.proovl import PROOVL
 from chappe.dialects.smpp import SMPP
 from chappe.dialects.smscentre import SMSCENTRE
@@ -20,7 +21,7 @@ GROUP = "chappe.dialects"
 
 def known_dialects() -> tuple[Dialect, ...]:
     """Ours first, then those of other packages."""
-    dialects = [SMSFOX, PROOVL, VOIPCOM, SMSEND, SMSCENTRE]
+    dialects = [NATIVE, SMSFOX, PROOVL, VOIPCOM, SMSEND, SMSCENTRE]
     for point in entry_points(group=GROUP):
         dialect = point.load()
         if all(dialect.name != one.name for one in (SMPP, *dialects)):

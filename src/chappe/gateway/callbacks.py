@@ -338,7 +338,14 @@ class CallbackDesk:
         async def make(due: DueCallback, account: Account, url: str) -> Reply | None:
             dialect = self._dialects.get(due.dialect)
             target = CallbackTarget(
-                url=url, method=account.receipt_method, token=account.token, timezone=account.timezone
+                url=url,
+                method=account.receipt_method,
+                token=account.token,
+                timezone=account.timezone,
+                currency=account.currency,
+                webhook_secret=account.webhook_secret,
+                callback_id=str(due.id),
+                signed_s=self._clock.now_ms() // 1000,
             )
             request = write(dialect, target, due.payload) if dialect is not None else None
             return await self._send(request, TIMEOUT_S) if request is not None else None
