@@ -41,9 +41,13 @@ from chappe.store.people import People
 from chappe.store.phonebook import Phonebook
 from chappe.store.pins import Pins
 from chappe.store.receipts import ReceiptRow, Receipts, Told
+from chappe.store.replay import Replays
+from chappe.store.requests import Requests
 from chappe.store.reselling import Reselling
+from chappe.store.search import Search
 from chappe.store.sending import Claim, Outbox, Reconsideration, Recorded, Sending
 from chappe.store.sessions import Sessions
+from chappe.store.statement import Statements
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,6 +74,7 @@ class Store:
         self.phonebook = Phonebook(database)
         self.aliases = AliasBook(database, self.configuration)
         self.pins = Pins(database)
+        self.requests = Requests(database)
         self.keys = Keys(database)
         self.kept_answers = KeptAnswers(database)
         self._callbacks = Callbacks(database, self.node)
@@ -79,6 +84,9 @@ class Store:
         self._receipts = Receipts(database, self.ledger, self._callbacks)
         self._messages = Messages(database, self.ledger, self._callbacks, self.node)
         self.histories = Histories(database)
+        self.search = Search(database)
+        self.replays = Replays(database)
+        self.statements = Statements(database, self.figures)
         self.links = LinkBook(database, self.node)
         self._outbox = Outbox(database, self.ledger, self._callbacks, self._receipts, self.node)
         # The rank is the order within a round: verdicts before the receipts that may belong to them, intake before the

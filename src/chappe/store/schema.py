@@ -261,6 +261,10 @@ entry = Table(
 )
 CREDITS = text("phase IN ('credit', 'give', 'take', 'give_back', 'take_back')")  # money that is no price of a message
 Index("entry_credits", entry.c.account_id, entry.c.made_ms, sqlite_where=CREDITS, postgresql_where=CREDITS)
+RENTS = text(
+    "phase NOT IN ('reserve', 'settle', 'credit', 'give', 'take', 'give_back', 'take_back')"
+)  # each month's phase is its own
+Index("entry_rents", entry.c.account_id, entry.c.made_ms, sqlite_where=RENTS, postgresql_where=RENTS)
 
 # Messages that come in
 
@@ -489,7 +493,9 @@ kept_request = Table(  # requests as they came, secrets hidden, with their answe
     number("status"),
     words("answer"),
     number("took_us", 0),
+    number("expires_ms"),
 )
+Index("kept_request_expiry", kept_request.c.expires_ms)
 Index("kept_request_submission", kept_request.c.submission_id)
 Index("kept_request_account", kept_request.c.account_id, kept_request.c.id)
 

@@ -26,6 +26,8 @@ def messages_and_callbacks() -> None:
         op.add_column("callback", number(name, default=0))
     op.create_index("callback_message", "callback", ["message_id", "id"])
     op.create_index("callback_account", "callback", ["account_id", "id"])
+    rents = text("phase NOT IN ('reserve', 'settle', 'credit', 'give', 'take', 'give_back', 'take_back')")
+    op.create_index("entry_rents", "entry", ["account_id", "made_ms"], sqlite_where=rents, postgresql_where=rents)
 
 
 def stories() -> None:
@@ -56,7 +58,9 @@ def stories() -> None:
         number("status"),
         words("answer"),
         number("took_us", default=0),
+        number("expires_ms"),
     )
+    op.create_index("kept_request_expiry", "kept_request", ["expires_ms"])
     op.create_index("kept_request_submission", "kept_request", ["submission_id"])
     op.create_index("kept_request_account", "kept_request", ["account_id", "id"])
 
