@@ -33,6 +33,7 @@ from chappe.gateway.aliases import AliasDesk
 from chappe.gateway.blocks import Blacklist, BlockDesk
 from chappe.gateway.bound import BoundDesk
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk, Way
+from chappe.gateway.desks import Desks
 from chappe.gateway.directory import Directory, DirectoryHolder
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
@@ -54,6 +55,7 @@ from chappe.gateway.number_stock import NumberStock, Wholesaler
 from chappe.gateway.numbers import NumberDesk
 from chappe.gateway.parts import PartDesk
 from chappe.gateway.passwords import PasswordDesk
+from chappe.gateway.people import SWEEP_S, PeopleDesk
 from chappe.gateway.phonebook import PhonebookDesk
 from chappe.gateway.pins import PinDesk
 from chappe.gateway.queries import QueryDesk
@@ -69,6 +71,7 @@ from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
 from chappe.listeners.pages import health_page, metrics_page
 from chappe.listeners.server import HttpServer
+from chappe.listeners.site import make_site
 from chappe.listeners.smpp import SmppListener
 from chappe.listeners.smpp_parts import PartWords
 from chappe.listeners.tls import make_self_signed, server_context
@@ -288,6 +291,18 @@ class App:
             BlockDesk(store, clock, self._blacklist).answers,
         )
 
+    def _make_desks(self, front: Front) -> Desks:
+        """What the panel and the native API ask."""
+        self.people = people = PeopleDesk(self._store, self._known, self._clock)
+        self._closing.callback(people.close)
+        return Desks(
+            front=front,
+            directory=self._known,
+            clock=self._clock,
+            people=people,
+            is_demo=self._is_demo,
+        )
+
     def _build_listener(self, front: Front) -> None:
         self._tls_context = self._tls()
         metrics = Metrics(
@@ -310,7 +325,13 @@ class App:
             receipts=self._receipts,
             inbox=self._inbox,
         )
-        self.listener = HttpListener(dialects=DIALECTS, ask=front.answer, pages=pages, carrier_callback=door.answer)
+        self.listener = HttpListener(
+            dialects=DIALECTS,
+            ask=front.answer,
+            pages=pages,
+            carrier_callback=door.answer,
+            site=make_site(self._make_desks(front)),
+        )
         self.smpp = SmppListener(
             ask=front.answer,
             dialect=SMPP,
@@ -413,6 +434,7 @@ class App:
             ("numbers", NUMBERS_S, self._numbers.renew_once),
             ("stock", STOCK_S, self._stock.run_once),
             ("pins", PINS_S, self._pins.sweep_once),
+            ("people", SWEEP_S, self.people.sweep_once),
             ("sessions", WRITTEN_S, self._sessions.run_once),
         )
         tickers = [asyncio.create_task(tick(name, period_s, each)) for name, period_s, each in rounds]

@@ -7,6 +7,10 @@ from msgspec import Struct
 from chappe.clock import Clock
 from chappe.gateway.directory import Directory
 from chappe.gateway.front import Front
+from chappe.gateway.people import PeopleDesk
+from chappe.store.database import StoreError
+
+Unavailable = StoreError  # what any desk raises where the database is away or full
 
 
 class Desks(Struct, frozen=True, kw_only=True):
@@ -15,4 +19,5 @@ class Desks(Struct, frozen=True, kw_only=True):
     front: Front
     directory: Callable[[], Directory]
     clock: Clock
+    people: PeopleDesk
     is_demo: bool = False

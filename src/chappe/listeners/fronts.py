@@ -39,6 +39,7 @@ class Asked(Struct, frozen=True, array_like=True, gc=False):
     number: int
     network: str
     request: HttpRequest
+    is_secure: bool = False  # it came over TLS
 
 
 class Answered(Struct, frozen=True, array_like=True, gc=False):
@@ -122,7 +123,8 @@ class EngineEnd(Link):
     async def _answer(self, asked: Asked) -> None:
         request = asked.request
         path = unquote(request.path) if "%" in request.path else request.path
-        response = await self._listener.reply(self._listener.find(path), path, request, asked.network)
+        place = self._listener.find(path)
+        response = await self._listener.reply(place, path, request, asked.network, is_secure=asked.is_secure)
         self.say(Answered(asked.number, response))
 
 
@@ -134,12 +136,12 @@ class FrontEnd(Link):
         self._waiting: dict[int, asyncio.Future[HttpResponse]] = {}
         self._numbers_count = 0
 
-    def ask(self, request: HttpRequest, network: str) -> "asyncio.Future[HttpResponse]":
+    def ask(self, request: HttpRequest, network: str, *, is_secure: bool = False) -> "asyncio.Future[HttpResponse]":
         """The engine's answer. It never comes where the engine is gone; then this process ends, too."""
         self._numbers_count += 1
         waiting: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         self._waiting[self._numbers_count] = waiting
-        self.say(Asked(self._numbers_count, network, request))
+        self.say(Asked(self._numbers_count, network, request, is_secure))
         return waiting
 
     def hear(self, heard: Iterable[Answered]) -> None:
@@ -163,8 +165,10 @@ class FrontListener(HttpListener):
     async def serve(self, place: Place, request: HttpRequest, network: str) -> HttpResponse:
         return await self._engine.ask(request, network)
 
-    async def reply(self, place: Place | None, path: str, request: HttpRequest, network: str) -> HttpResponse:
-        return await self._engine.ask(request, network)
+    async def reply(
+        self, place: Place | None, path: str, request: HttpRequest, network: str, *, is_secure: bool = False
+    ) -> HttpResponse:
+        return await self._engine.ask(request, network, is_secure=is_secure)
 
 
 class Fronts:

@@ -4,6 +4,7 @@ A small ASGI application of our own, because the dialects need raw bytes and exa
 `/metrics`, and the paths under which carriers call us back.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -20,7 +21,10 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Ask = Callable[[Call, Dialect, str], Awaitable[Outcome]]
 Page = Callable[[HttpRequest], Awaitable[HttpResponse]]
+Site = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+SITE_PATHS = ("/panel", "/v1")
+SET_BY_DOOR = frozenset({b"content-length", b"cache-control"})  # whoever writes the answer sets them
 SLASHES = re.compile("//+")
 CARRIER_PATH = "/carrier/"  # then the carrier's unguessable key
 PAGE_BODY_MAX = 1 << 20  # bytes
@@ -45,7 +49,8 @@ class Place(NamedTuple):
 class HttpListener:
     """The server's application, and its door: what a dialect answers needs no ASGI.
 
-    `ask` answers contract calls; `pages` are ours, by exact path; `carrier_callback` takes a carrier's key."""
+    `ask` answers contract calls; `pages` are ours, by exact path; `carrier_callback` takes a carrier's key; `site` is
+    the panel and the native API, an application of its own."""
 
     def __init__(
         self,
@@ -54,10 +59,12 @@ class HttpListener:
         ask: Ask,
         pages: Mapping[str, Page],
         carrier_callback: Callable[[str, HttpRequest], Awaitable[HttpResponse]],
+        site: Site | None = None,
     ) -> None:
         self._ask = ask
         self._pages = pages
         self._carrier_callback = carrier_callback
+        self._site = site
         self._north = {
             path: Place(dialect, flow, dialect.north.body_max)
             for dialect in dialects
@@ -85,6 +92,9 @@ class HttpListener:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        if self._site is not None and is_of_site(scope["path"]) and self.find(scope["path"]) is None:
+            await self._site(scope, receive, send)
+            return
         try:
             response = await self._answer(scope, receive)
         except HungUp:
@@ -106,13 +116,19 @@ class HttpListener:
             body=body,
         )
         client = scope["client"]
-        return await self.reply(found, path, request, client[0] if client else "")
+        is_secure = scope.get("scheme") == "https"
+        return await self.reply(found, path, request, client[0] if client else "", is_secure=is_secure)
 
-    async def reply(self, place: Place | None, path: str, request: HttpRequest, network: str) -> HttpResponse:
-        """The answer to a whole request, whosever path it is; in `path` percent escapes are read."""
+    async def reply(
+        self, place: Place | None, path: str, request: HttpRequest, network: str, *, is_secure: bool = False
+    ) -> HttpResponse:
+        """The answer to a whole request, whosever path it is; in `path` percent escapes are read. `is_secure`: it came
+        over TLS."""
         if place:
             return await self.serve(place, request, network)
         try:
+            if self._site is not None and is_of_site(path):
+                return await gather(self._site, path, request, network, is_secure=is_secure)
             if path in self._pages:
                 return await self._pages[path](request)
             if path.startswith(CARRIER_PATH):
@@ -125,6 +141,45 @@ class HttpListener:
     def _below_root(self, path: str) -> Place | None:
         collapsed = SLASHES.sub("/", path)
         return next((found for root, found in self._roots if collapsed.startswith(root)), None)
+
+
+def is_of_site(path: str) -> bool:
+    return path == "/" or path.startswith(SITE_PATHS)
+
+
+async def gather(site: Site, path: str, request: HttpRequest, network: str, *, is_secure: bool) -> HttpResponse:
+    """The site's whole answer to a whole request. What it streams is held until it ends."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "server": None,
+        "client": (network, 0),
+        "scheme": "https" if is_secure else "http",
+        "method": request.method,
+        "root_path": "",
+        "path": path,
+        "raw_path": request.path.encode("latin-1"),
+        "query_string": request.query,
+        "headers": list(request.headers),
+        "state": {},
+    }
+    events: list[Any] = [{"type": "http.request", "body": request.body, "more_body": False}]
+    status, headers, pieces = 500, list[tuple[bytes, bytes]](), list[bytes]()
+
+    async def receive() -> Any:
+        return events.pop() if events else await asyncio.Event().wait()
+
+    async def send(event: Any) -> None:
+        nonlocal status, headers
+        if event["type"] == "http.response.start":
+            status, headers = event["status"], list(event.get("headers", ()))
+        else:
+            pieces.append(event.get("body", b""))
+
+    await site(scope, receive, send)
+    kept = tuple((bytes(name), bytes(value)) for name, value in headers if bytes(name).lower() not in SET_BY_DOOR)
+    return HttpResponse(status=status, headers=kept, body=b"".join(pieces))
 
 
 async def read_body(receive: Receive, body_max: int) -> bytes | None:
