@@ -47,6 +47,7 @@ from chappe.store.reselling import Reselling
 from chappe.store.search import Search
 from chappe.store.sending import Claim, Outbox, Reconsideration, Recorded, Sending
 from chappe.store.sessions import Sessions
+from chappe.store.versions import Versions
 from chappe.store.statement import Statements
 
 Item = TypeVar("Item")
@@ -66,6 +67,7 @@ class Store:
         self.ledger = Ledger(database)
         self.nodes = Nodes(database)
         self.configuration = Configuration(database, self.ledger)
+        self.versions = Versions(database, self.configuration)
         self.figures = Figures(database)
         self.sessions = Sessions(database)
         self.reselling = Reselling(database, self.ledger, self.configuration)
