@@ -25,6 +25,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.eagerly": frozenset(),
     "chappe.cli": EVERYTHING,
     "chappe.pytest_plugin": EVERYTHING,
+    "chappe.capabilities": frozenset(
+        {"chappe.carriers", "chappe.dialects", "chappe.gateway", "chappe.outbound", "chappe.smpp"}
+    ),
     "chappe.settings": frozenset(),
     "chappe.logs": frozenset({"chappe.sms"}),
     "chappe.clock": frozenset(),

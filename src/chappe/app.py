@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from chappe.capabilities import KNOWN
 from chappe.carriers.http import HttpCarrier
 from chappe.carriers.removed import RemovedCarrier
 from chappe.carriers.simulated import SimulatedCarrier
@@ -67,6 +68,7 @@ from chappe.gateway.sessions import WRITTEN_S, SessionDesk
 from chappe.gateway.simulator import SIMULATED, SimulatorDesk
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
+from chappe.gateway.versions import VersionDesk
 from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
 from chappe.listeners.pages import health_page, metrics_page
@@ -295,11 +297,16 @@ class App:
         """What the panel and the native API ask."""
         self.people = people = PeopleDesk(self._store, self._known, self._clock)
         self._closing.callback(people.close)
+        versions = VersionDesk(
+            store=self._store, sealer=self._sealer, known=KNOWN, clock=self._clock, follow=self._follow
+        )
+        self._closing.callback(versions.close)
         return Desks(
             front=front,
             directory=self._known,
             clock=self._clock,
             people=people,
+            versions=versions,
             is_demo=self._is_demo,
         )
 

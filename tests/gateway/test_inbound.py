@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chappe.cli.applying import KNOWN
+from chappe.capabilities import KNOWN
 from chappe.core.centre import InboundMessages, ListInbound, TakeInbound
 from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Coding, Concatenation, Inbound

@@ -1,63 +1,28 @@
 """`chappe apply`: shows what a gateway file changes, as a table, and changes it."""
 
+import getpass
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 import msgspec
 
-from chappe.app import DIALECTS
-from chappe.carriers.simulated import SimulatedCarrier
-from chappe.carriers.smpp import SmppCarrier, option_objection
+from chappe.capabilities import KNOWN
 from chappe.cli.tables import plain_table, print_table
 from chappe.clock import SystemClock
 from chappe.dialects.smpp import SMPP
 from chappe.gateway.configuration import Action, Change, apply, carrier_settings
-from chappe.gateway.gateway_file import GatewayFileError, Known
+from chappe.gateway.gateway_file import SIMULATED, GatewayFileError
 from chappe.gateway.secrets import Sealer, SealError
-from chappe.gateway.simulator import SIMULATED
+from chappe.gateway.versions import AUTHOR_MAX
 from chappe.listeners.http import CARRIER_PATH
-from chappe.outbound import DEFAULT_LIMITS, LINK_PORTS, Unsent, destination_of, link_destination_of
 from chappe.settings import Settings
-from chappe.smpp.texts import CHARSETS
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreError
 from chappe.store.migrate import migrate
 from chappe.store.money import Ledger
-
-DIALECT_NAMES = frozenset(dialect.name for dialect in DIALECTS)
-IS_ASKED = {
-    SIMULATED: SimulatedCarrier.finds_our_reference,
-    SMPP.name: SmppCarrier.finds_our_reference,
-    **{dialect.name: dialect.south.query_by_our_reference for dialect in DIALECTS},
-}
-
-
-def objection_to(url: str) -> str:
-    """What the outbound door has against a URL before any name is resolved: its host as written, or its port."""
-    parts = urlsplit(url)
-    origin = f"{parts.scheme}://{parts.netloc}"
-    try:
-        if parts.scheme in LINK_PORTS:
-            link_destination_of(origin)
-        else:
-            destination_of(origin, DEFAULT_LIMITS)
-    except Unsent as unsent:
-        return str(unsent)
-    return ""
-
-
-KNOWN = Known(
-    kinds=frozenset(IS_ASKED),
-    dialects=DIALECT_NAMES | {SMPP.name},
-    inbound_dialects=frozenset(dialect.name for dialect in DIALECTS if dialect.north.inbound is not None) | {SMPP.name},
-    smpp_charsets=frozenset(CHARSETS),
-    unasked_kinds=frozenset(kind for kind, is_asked in IS_ASKED.items() if not is_asked),
-    objection=objection_to,
-    option_objections={SMPP.name: option_objection},
-)
 
 
 def apply_file(settings: Settings, file: Path, *, is_dry_run: bool) -> None:
@@ -93,7 +58,16 @@ def applied(settings: Settings, text: str, file_name: str, *, is_dry_run: bool =
         sealer=Sealer.open(settings.secret_key, Path(settings.data) if database.is_sqlite else None),
         now_ms=SystemClock().now_ms(),
         is_dry_run=is_dry_run,
+        author=f"apply {Path(file_name).name} by {user_name()}"[:AUTHOR_MAX],
     )
+
+
+def user_name() -> str:
+    """Who runs this command, as the machine knows them."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return f"user {os.getuid()}"
 
 
 def planned(settings: Settings, text: str, file_name: str) -> list[Change]:

@@ -8,6 +8,11 @@ from chappe.clock import Clock
 from chappe.gateway.directory import Directory
 from chappe.gateway.front import Front
 from chappe.gateway.people import PeopleDesk
+from chappe.gateway.replay import ReplayDesk
+from chappe.gateway.search import SearchDesk
+from chappe.gateway.statement import StatementDesk
+from chappe.gateway.waiting import WaitingDesk
+from chappe.gateway.versions import VersionDesk
 from chappe.store.database import StoreError
 
 Unavailable = StoreError  # what any desk raises where the database is away or full
@@ -20,4 +25,9 @@ class Desks(Struct, frozen=True, kw_only=True):
     directory: Callable[[], Directory]
     clock: Clock
     people: PeopleDesk
+    search: SearchDesk
+    replay: ReplayDesk
+    statement: StatementDesk
+    waiting: WaitingDesk
+    versions: VersionDesk
     is_demo: bool = False
