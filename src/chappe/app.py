@@ -62,12 +62,16 @@ from chappe.gateway.pins import PinDesk
 from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import CarrierDoor, ReceiptDesk
 from chappe.gateway.replacing import ReplaceDesk
+from chappe.gateway.replay import ReplayDesk
 from chappe.gateway.reselling import ResellingDesk
+from chappe.gateway.search import SearchDesk
 from chappe.gateway.secrets import Sealer, SealError
 from chappe.gateway.sessions import WRITTEN_S, SessionDesk
+from chappe.gateway.statement import StatementDesk
 from chappe.gateway.simulator import SIMULATED, SimulatorDesk
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
+from chappe.gateway.waiting import WaitingDesk
 from chappe.gateway.versions import VersionDesk
 from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
@@ -301,11 +305,16 @@ class App:
             store=self._store, sealer=self._sealer, known=KNOWN, clock=self._clock, follow=self._follow
         )
         self._closing.callback(versions.close)
+        search = SearchDesk(self._store, self._known)
         return Desks(
             front=front,
             directory=self._known,
             clock=self._clock,
             people=people,
+            search=search,
+            replay=ReplayDesk(self._store, search, self._clock, self._callbacks.run_once),
+            statement=StatementDesk(self._store, self._clock, self._known),
+            waiting=WaitingDesk(self._store, search, self._clock),
             versions=versions,
             is_demo=self._is_demo,
         )
