@@ -67,12 +67,12 @@ from chappe.gateway.reselling import ResellingDesk
 from chappe.gateway.search import SearchDesk
 from chappe.gateway.secrets import Sealer, SealError
 from chappe.gateway.sessions import WRITTEN_S, SessionDesk
-from chappe.gateway.statement import StatementDesk
 from chappe.gateway.simulator import SIMULATED, SimulatorDesk
+from chappe.gateway.statement import StatementDesk
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
-from chappe.gateway.waiting import WaitingDesk
 from chappe.gateway.versions import VersionDesk
+from chappe.gateway.waiting import WaitingDesk
 from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
 from chappe.listeners.pages import health_page, metrics_page
@@ -141,6 +141,20 @@ class App:
     def smpp_port(self) -> int:
         """Where ESMEs bind, if they may."""
         return self.smpp.port
+
+    @property
+    def panel_url(self) -> str:
+        """Where people open the panel, as far as this process knows."""
+        host, _ = self.settings.http_address
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        host = f"[{host}]" if ":" in host else host
+        scheme = "https" if self._tls_context is not None else "http"
+        return f"{self.settings.public_url.rstrip('/') or f'{scheme}://{host}:{self.http_port}'}/panel/"
+
+    async def first_owner_link(self) -> str | None:
+        """A one-time link that makes whoever opens it the panel's owner; None where somebody is there already."""
+        key = await self.people.invite_first()
+        return None if key is None else f"{self.panel_url}join/{key.value}"
 
     async def start(self) -> None:
         """Start everything; returns when requests are accepted. Raises StartError."""
@@ -320,6 +334,7 @@ class App:
         )
 
     def _build_listener(self, front: Front) -> None:
+        self.desks = self._make_desks(front)
         self._tls_context = self._tls()
         metrics = Metrics(
             self._store,
@@ -346,7 +361,7 @@ class App:
             ask=front.answer,
             pages=pages,
             carrier_callback=door.answer,
-            site=make_site(self._make_desks(front)),
+            site=make_site(self._make_desks(front), public_url=self.settings.public_url),
         )
         self.smpp = SmppListener(
             ask=front.answer,

@@ -33,6 +33,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         str, Meta(description="Database URL, such as postgresql://user@host/name; empty = SQLite in the data folder.")
     ] = ""
     http: Annotated[str, Meta(description="HOST:PORT of the HTTP door; port 0 takes a free one.")] = "127.0.0.1:8080"
+    public_url: Annotated[
+        str,
+        Meta(
+            description="Where people reach the HTTP door from outside, such as https://sms.example.net: the panel's "
+            "links begin with it; empty = what their browser says."
+        ),
+    ] = ""
     smpp: Annotated[str, Meta(description="HOST:PORT of the SMPP door; empty = none.")] = ""
     fronts: Annotated[
         int,
@@ -74,6 +81,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ""
     log_format: Annotated[str, Meta(description="console or json.")] = "console"
     log_level: Annotated[str, Meta(description="debug, info, warning or error.")] = "info"
+    keep_requests: Annotated[
+        int,
+        Meta(
+            description="Hours that requests and their answers are kept for whoever looks for mistakes, without their "
+            "secrets but with their texts; 0 = only those of test keys, for a day; the demo keeps all for a day.",
+            ge=0,
+            le=24 * 90,
+        ),
+    ] = 0
     shutdown_s: Annotated[
         float, Meta(description="Seconds that what is in flight gets to finish at shutdown.", gt=0, le=3600)
     ] = 10.0

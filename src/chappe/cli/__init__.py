@@ -130,13 +130,17 @@ async def serve_app(settings: "Settings") -> None:
 
     app = App(settings)
 
-    def announce() -> None:
+    async def announce() -> None:
         host, _ = settings.http_address
         secure = ", and https on the same port" if settings.tls_certificate else ""
         click.echo(f"chappe {chappe.__version__} accepts requests at {origin(host, app.http_port)}{secure}")
         if settings.smpp_address is not None:
             sealed = ", and TLS on the same port" if settings.tls_certificate else ""
             click.echo(f"and binds at {place(settings.smpp_address[0], app.smpp_port)}{sealed}")
+        url = app.panel_url
+        first = await app.first_owner_link()
+        # On the standard output alone, never in the log: a log travels further and is kept for longer than the link.
+        click.echo(f"panel at {url}" if first is None else f"panel: become its first owner within 24 hours at {first}")
 
     await serve_until_told(app, announce)
 

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections import OrderedDict
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 import click
@@ -73,7 +74,7 @@ class Demo:
         applied(self._settings, configuration, "demo")
         app = App(self._settings, is_demo=True)
         app.feed.watchers.append(Trips().tell)
-        await serve_until_told(app, self.welcome)
+        await serve_until_told(app, partial(self.welcome, app))
 
     @property
     def origin(self) -> str:
@@ -81,10 +82,12 @@ class Demo:
         host = EVERYWHERE.get(host, host)
         return origin(host, port)
 
-    def welcome(self) -> None:
+    async def welcome(self, app: App) -> None:
         """Everything that is needed to send the first message."""
         origin = self.origin
+        await app.people.make_sure(NAME, Secret(PASSWORD))
         show(title(f"chappe demo at {origin}"), f"and {origin.replace('http', 'https', 1)} (self-signed: curl -k)")
+        show(title(f"panel at {origin}/panel/"), f"name {NAME}, password {PASSWORD}")
         show(f"account {NAME}, password {PASSWORD}, 1000.00 EUR, 0.01 a segment; carrier: simulated")
         show(
             "data kept in " + self._settings.data

@@ -7,7 +7,7 @@ process ends at once, which loses nothing that was accepted, for the tables are 
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -27,13 +27,13 @@ class BrokenError(Exception):
         return str(self.__doc__)
 
 
-async def serve_until_told(app: App, announce: Callable[[], None]) -> None:
+async def serve_until_told(app: App, announce: Callable[[], Awaitable[None]]) -> None:
     """Start, announce that requests are accepted, wait, stop. Raises StartError, BrokenError."""
     told = asyncio.Event()
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, hear, told)
     await app.start()
-    announce()
+    await announce()
     await first_of(told, app.broken)
     log.info("stopping", is_broken=app.broken.is_set())
     try:

@@ -11,8 +11,8 @@ from chappe.gateway.people import PeopleDesk
 from chappe.gateway.replay import ReplayDesk
 from chappe.gateway.search import SearchDesk
 from chappe.gateway.statement import StatementDesk
-from chappe.gateway.waiting import WaitingDesk
 from chappe.gateway.versions import VersionDesk
+from chappe.gateway.waiting import WaitingDesk
 from chappe.store.database import StoreError
 
 Unavailable = StoreError  # what any desk raises where the database is away or full

@@ -5,6 +5,7 @@ One Starlette application; `HttpListener` hands it the paths that are no dialect
 
 import mimetypes
 from collections.abc import Awaitable, Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 from starlette.applications import Starlette
@@ -30,6 +31,7 @@ def make_site(
     public_url: str = "",
 ) -> Site:
     """The application. `native` are the routes of the native API."""
+    native = native or native_routes_of(desks)
     panel = Panel(desks, panel_routes, public_url=public_url)
 
     async def fault(request: Request, error: Exception) -> Response:
@@ -46,6 +48,15 @@ def make_site(
         *native,
     ]
     return guarded(Starlette(routes=routes, exception_handlers={HTTPException: fault}))
+
+
+def native_routes_of(desks: Desks) -> Iterable[BaseRoute]:
+    try:
+        module: Any = import_module("chappe.listeners.native")
+    except ImportError:
+        return ()
+    made: Iterable[BaseRoute] = module.native_routes(desks) if hasattr(module, "native_routes") else ()
+    return made
 
 
 async def front_door(request: Request) -> Response:
