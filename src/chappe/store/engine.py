@@ -23,10 +23,12 @@ from chappe.store.callbacks import (
     Plan,
     Resignation,
 )
+from chappe.store.campaigns import Campaigns
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreBroken, StoreUnavailable, Transaction
 from chappe.store.figures import Figures
 from chappe.store.group_commit import REVISION_RANK, GroupCommit, Verb
+from chappe.store.happenings import Happenings
 from chappe.store.histories import Histories
 from chappe.store.inbox import Inbox
 from chappe.store.kept_answers import KeptAnswers
@@ -47,8 +49,10 @@ from chappe.store.reselling import Reselling
 from chappe.store.search import Search
 from chappe.store.sending import Claim, Outbox, Reconsideration, Recorded, Sending
 from chappe.store.sessions import Sessions
-from chappe.store.versions import Versions
 from chappe.store.statement import Statements
+from chappe.store.stories import StoryBook
+from chappe.store.tallies import Tallies
+from chappe.store.versions import Versions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -76,21 +80,26 @@ class Store:
         self.phonebook = Phonebook(database)
         self.aliases = AliasBook(database, self.configuration)
         self.pins = Pins(database)
+        self.campaigns = Campaigns(database, self.node)
         self.requests = Requests(database)
         self.keys = Keys(database)
         self.kept_answers = KeptAnswers(database)
-        self._callbacks = Callbacks(database, self.node)
+        self.tallies = Tallies(database)
+        self._commits.finish = self.tallies.write
+        self._happenings = Happenings(database, self.node)
+        self.stories = StoryBook(database)
+        self._callbacks = Callbacks(database, self._happenings, self.node)
         self.blocks = BlockList(database)
         self.inbox = Inbox(database, self._callbacks, self.blocks)
         self.parts = Parts(database, self._callbacks)
-        self._receipts = Receipts(database, self.ledger, self._callbacks)
-        self._messages = Messages(database, self.ledger, self._callbacks, self.node)
+        self._receipts = Receipts(database, self.ledger, self._callbacks, self._happenings)
+        self._messages = Messages(database, self.ledger, self._callbacks, self._happenings, self.node)
         self.histories = Histories(database)
         self.search = Search(database)
         self.replays = Replays(database)
         self.statements = Statements(database, self.figures)
         self.links = LinkBook(database, self.node)
-        self._outbox = Outbox(database, self.ledger, self._callbacks, self._receipts, self.node)
+        self._outbox = Outbox(database, self.ledger, self._callbacks, self._receipts, self._happenings, self.node)
         # The rank is the order within a round: verdicts before the receipts that may belong to them, intake before the
         # claims that may already take from it, balances (locked by intake) last of the shared rows.
         self._record = Verb(1, self._outbox.record_many)
