@@ -63,6 +63,7 @@ from chappe.gateway.queries import QueryDesk
 from chappe.gateway.receipts import CarrierDoor, ReceiptDesk
 from chappe.gateway.replacing import ReplaceDesk
 from chappe.gateway.replay import ReplayDesk
+from chappe.gateway.requests import DEMO_HOURS, RequestBook
 from chappe.gateway.reselling import ResellingDesk
 from chappe.gateway.search import SearchDesk
 from chappe.gateway.secrets import Sealer, SealError
@@ -75,6 +76,7 @@ from chappe.gateway.versions import VersionDesk
 from chappe.gateway.waiting import WaitingDesk
 from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
+from chappe.listeners.keeping import keeping
 from chappe.listeners.pages import health_page, metrics_page
 from chappe.listeners.server import HttpServer
 from chappe.listeners.site import make_site
@@ -109,6 +111,8 @@ NUMBERS_S = 60.0
 STOCK_S = 300.0
 EXPIRE_MAX = 5_000  # each time: a thousand a second
 PINS_S = 60.0
+REQUESTS_S = 1.0
+REQUESTS_SWEEP_S = 60.0
 # Shares of the time that shutdown has: answer what was asked, hear what was sent, call back what is due.
 SHARE_LISTEN, SHARE_DISPATCH, SHARE_CALLBACKS = 0.3, 0.4, 0.2
 
@@ -231,6 +235,12 @@ class App:
             announce=self._callbacks.announce,
             follow=self._blacklist.follow,
         )
+        self._requests = RequestBook(
+            store=self._store,
+            clock=self._clock,
+            ids=self._ids,
+            hours=self.settings.keep_requests or (DEMO_HOURS if self._is_demo else 0),
+        )
         self._simulator = SimulatorDesk(self._known, self._inbox, is_demo=self._is_demo)
         planner = Planner(
             directory=self._known, dialects=self._dialects, clock=clock, ids=writers_ids, takes=self._bound.takes
@@ -321,6 +331,8 @@ class App:
         self._closing.callback(versions.close)
         search = SearchDesk(self._store, self._known)
         return Desks(
+            requests=self._requests,
+            simulator=self._simulator,
             front=front,
             directory=self._known,
             clock=self._clock,
@@ -361,7 +373,8 @@ class App:
             ask=front.answer,
             pages=pages,
             carrier_callback=door.answer,
-            site=make_site(self._make_desks(front), public_url=self.settings.public_url),
+            site=keeping(make_site(self._make_desks(front), public_url=self.settings.public_url), self._requests),
+            requests=self._requests,
         )
         self.smpp = SmppListener(
             ask=front.answer,
@@ -465,6 +478,8 @@ class App:
             ("numbers", NUMBERS_S, self._numbers.renew_once),
             ("stock", STOCK_S, self._stock.run_once),
             ("pins", PINS_S, self._pins.sweep_once),
+            ("requests", REQUESTS_S, self._requests.run_once),
+            ("old requests", REQUESTS_SWEEP_S, self._requests.sweep_once),
             ("people", SWEEP_S, self.people.sweep_once),
             ("sessions", WRITTEN_S, self._sessions.run_once),
         )

@@ -9,7 +9,9 @@ from chappe.gateway.directory import Directory
 from chappe.gateway.front import Front
 from chappe.gateway.people import PeopleDesk
 from chappe.gateway.replay import ReplayDesk
+from chappe.gateway.requests import RequestBook
 from chappe.gateway.search import SearchDesk
+from chappe.gateway.simulator import SimulatorDesk
 from chappe.gateway.statement import StatementDesk
 from chappe.gateway.versions import VersionDesk
 from chappe.gateway.waiting import WaitingDesk
@@ -30,4 +32,6 @@ class Desks(Struct, frozen=True, kw_only=True):
     statement: StatementDesk
     waiting: WaitingDesk
     versions: VersionDesk
+    requests: RequestBook
+    simulator: SimulatorDesk
     is_demo: bool = False

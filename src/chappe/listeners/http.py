@@ -7,12 +7,16 @@ A small ASGI application of our own, because the dialects need raw bytes and exa
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
 from chappe.core.centre import Call, Outcome, Refusal, Refused
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, plain, run_async
+from chappe.gateway.watching import Watch
+
+if TYPE_CHECKING:  # a front process needs none of what the book is written in
+    from chappe.gateway.requests import RequestBook
 
 log = structlog.get_logger()
 
@@ -50,7 +54,7 @@ class HttpListener:
     """The server's application, and its door: what a dialect answers needs no ASGI.
 
     `ask` answers contract calls; `pages` are ours, by exact path; `carrier_callback` takes a carrier's key; `site` is
-    the panel and the native API, an application of its own."""
+    the panel and the native API, an application of its own. Where everybody's `requests` are kept, they are watched."""
 
     def __init__(
         self,
@@ -60,8 +64,10 @@ class HttpListener:
         pages: Mapping[str, Page],
         carrier_callback: Callable[[str, HttpRequest], Awaitable[HttpResponse]],
         site: Site | None = None,
+        requests: "RequestBook | None" = None,
     ) -> None:
         self._ask = ask
+        self._requests = requests if requests is not None and requests.keeps_all else None
         self._pages = pages
         self._carrier_callback = carrier_callback
         self._site = site
@@ -83,11 +89,27 @@ class HttpListener:
     async def serve(self, place: Place, request: HttpRequest, network: str) -> HttpResponse:
         """A dialect's answer to a whole request."""
         dialect = place.dialect
+        if self._requests is not None:
+            return await self._serve_kept(self._requests, place, request, network)
         try:
             return await run_async(place.flow(request), lambda call: self._ask(call, dialect, network))
         except Exception:
             log.exception("request_broke", path=request.path, method=request.method)
             return dialect.north.refuse(Refused(Refusal.INTERNAL))
+
+    async def _serve_kept(
+        self, requests: "RequestBook", place: Place, request: HttpRequest, network: str
+    ) -> HttpResponse:
+        """The same, and request and answer are kept."""
+        dialect, began_s = place.dialect, requests.now_s()
+        watch = Watch(lambda call: self._ask(call, dialect, network))
+        try:
+            response = await run_async(place.flow(request), watch.ask)
+        except Exception:
+            log.exception("request_broke", path=request.path, method=request.method)
+            response = dialect.north.refuse(Refused(Refusal.INTERNAL))
+        requests.note_watched(request, response, watch, dialect=dialect.name, began_s=began_s)
+        return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,15 +128,15 @@ class HttpListener:
         found = self.find(path)
         body_max = found.body_max if found else PAGE_BODY_MAX
         body = await read_body(receive, body_max)
-        if body is None:
-            return found.dialect.north.refuse(Refused(Refusal.BAD_REQUEST)) if found else TOO_LARGE
         request = HttpRequest(
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
             query=scope["query_string"],
             headers=tuple(scope["headers"]),
-            body=body,
+            body=body or b"",
         )
+        if body is None:
+            return self._refuse_size(found, request)
         client = scope["client"]
         is_secure = scope.get("scheme") == "https"
         return await self.reply(found, path, request, client[0] if client else "", is_secure=is_secure)
@@ -137,6 +159,14 @@ class HttpListener:
             log.exception("request_broke", path="", method=request.method)
             return BROKEN
         return NOT_FOUND
+
+    def _refuse_size(self, place: Place | None, request: HttpRequest) -> HttpResponse:
+        if place is None:
+            return TOO_LARGE
+        response = place.dialect.north.refuse(Refused(Refusal.BAD_REQUEST))
+        if self._requests is not None:
+            self._requests.note(request, response, dialect=place.dialect.name)
+        return response
 
     def _below_root(self, path: str) -> Place | None:
         collapsed = SLASHES.sub("/", path)
