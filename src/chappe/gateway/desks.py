@@ -1,4 +1,4 @@
-"""The desks that the panel and the native API ask, in one record: what `app.py` makes is what their pages are handed."""
+"""The desks that the panel and the native API ask, in one record: what `app.py` makes, their pages are handed."""
 
 from collections.abc import Callable
 
