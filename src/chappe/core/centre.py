@@ -290,12 +290,13 @@ class TakeInbound(Call, frozen=True, kw_only=True):
 
 
 class Cancel(Call, frozen=True):
-    """Take back what still waits of a submission (named as in `FindMessages`), or its message to one recipient.
-    -> Cancelled"""
+    """Take back what still waits of a submission (named as in `FindMessages`), or its message to one recipient; with
+    `is_alone`, the one message with the id that `reference` is. -> Cancelled"""
 
     account: Account
     reference: str
     recipient: str = ""
+    is_alone: bool = False
 
 
 class Replace(Call, frozen=True, kw_only=True):
@@ -317,8 +318,8 @@ class Reschedule(Call, frozen=True, kw_only=True):
 
     account: Account
     reference: str  # our id of the message
-    scheduled_ms: int
-    validity_s: int | None = None
+    scheduled_ms: int | None = None  # None = as it was
+    validity_s: int | None = None  # from then on
 
 
 class CancelAll(Call, frozen=True):

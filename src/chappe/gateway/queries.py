@@ -169,8 +169,9 @@ class QueryDesk:
         found = await self._store.read(self._finding(account_id, cancel.reference, cancel.recipient))
         if found is None:
             return NOT_FOUND
+        message_id = read_id(cancel.reference) or 0 if cancel.is_alone else found.message_id
         count = await self._store.cancel(
-            Cancellation(account_id, found.submission_id, self._clock.now_ms(), cancel.recipient, found.message_id)
+            Cancellation(account_id, found.submission_id, self._clock.now_ms(), cancel.recipient, message_id)
         )
         return Cancelled(count) if count else Refused(Refusal.TOO_LATE)
 
