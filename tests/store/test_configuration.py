@@ -8,6 +8,7 @@ from chappe.store.callbacks import Callbacks, DisabledUrl
 from chappe.store.configuration import Configuration, RouteRow, StoredConfiguration
 from chappe.store.database import Database, StoreError, Transaction
 from chappe.store.figures import Figures, Funds
+from chappe.store.happenings import Happenings
 from chappe.store.migrate import migrate
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node
@@ -133,7 +134,7 @@ def test_an_opening_credit_cannot_be_written_twice(database: Database, configura
 
 def test_restating_an_account_calls_its_urls_again(database: Database, configuration: Configuration) -> None:
     """URLs that answered 410 Gone are loaded with the account, and forgotten when it is put again."""
-    callbacks = Callbacks(database, Node())
+    callbacks = Callbacks(database, Happenings(database, Node()), Node())
     with database.transaction() as transaction:
         account_id = put_alice(configuration, transaction)
         callbacks.disable_many(

@@ -12,6 +12,7 @@ from chappe.store.callbacks import CallbackDraft, CallbackResult, Callbacks
 from chappe.store.configuration import Configuration
 from chappe.store.database import Database
 from chappe.store.figures import Figures
+from chappe.store.happenings import Happenings
 from chappe.store.messages import Acceptance, Messages
 from chappe.store.migrate import migrate
 from chappe.store.money import Ledger
@@ -65,7 +66,9 @@ def fill(database: Database) -> None:
         configuration.open_balance(transaction, 1, opening_micros=OPENING_MICROS, limit_micros=0, now_ms=NOW_MS)
         late = [msgspec.structs.replace(waiting(message_id), is_charged_late=True) for message_id in LATE]
         accepted = [Acceptance(1, (each,), NOW_MS) for each in (*map(waiting, FATES), *late)]
-        Messages(database, ledger, Callbacks(database, Node()), Node()).accept_many(transaction, accepted, False)
+        happenings, node = Happenings(database, Node()), Node()
+        messages = Messages(database, ledger, Callbacks(database, happenings, node), happenings, node)
+        messages.accept_many(transaction, accepted, False)
         settled = [entry(kind, message_id, 1, PRICE_MICROS) for message_id, (_, kind) in FATES.items() if kind]
         ledger.write(transaction, settled, NOW_MS)
     states = {**{key: state for key, (state, _) in FATES.items()}, **LATE}
@@ -200,8 +203,9 @@ def test_pending_callbacks_and_parked_receipts_are_counted(database: Database) -
     """Finished callbacks do not count; the oldest due time is told; a receipt of no message is parked."""
     node = Node()
     node.id = 9
-    callbacks = Callbacks(database, node)
-    receipts = Receipts(database, Ledger(database), callbacks)
+    happenings = Happenings(database, node)
+    callbacks = Callbacks(database, happenings, node)
+    receipts = Receipts(database, Ledger(database), callbacks, happenings)
     callbacks.plan = lambda one, state, detail: CallbackDraft(
         id=one.id, account_id=1, message_id=one.id, kind="receipt", dialect="smsfox", payload="{}"
     )

@@ -61,6 +61,16 @@ class Happening(Struct, frozen=True, kw_only=True):
     words: str = ""
 
 
+class Sense(StrEnum):
+    """How a receipt departs from the ordinary. A receipt's happening begins with one of these and the state it told."""
+
+    EARLY = "early"  # before the carrier's answer
+    LATE = "late"  # the message was given up as `unknown`
+    MEANWHILE = "meanwhile"  # of a state on the way, which changes nothing
+    AGAIN = "again"  # what was known already
+    AGAINST = "against"  # another end than the one that was told first
+
+
 class Tallied(StrEnum):
     """What is counted by the minute and by the hour, by account and carrier."""
 

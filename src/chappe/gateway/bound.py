@@ -209,7 +209,7 @@ class BoundDesk:
                 return
             waiting.popleft()
             behind[due.message_id] = deque()
-            bind.deliver(due.kind, due.payload, due.id & 0xFFFF, partial(self._hear, listening, due))
+            bind.deliver(due.kind, due.payload, due.id & 0xFFFF, partial(self._hear, listening, due, now_s))
 
     def _is_paused(self, listening: Listening, account_id: int, now_s: float) -> bool:
         """Whether the other side needs time; then it is looked at again after that."""
@@ -223,10 +223,11 @@ class BoundDesk:
         if self._listening.get(account_id) is listening:
             self.pump(account_id)
 
-    def _hear(self, listening: Listening, due: DueCallback, answer: Answer) -> None:
+    def _hear(self, listening: Listening, due: DueCallback, began_s: float, answer: Answer) -> None:
         latest = self._drop(listening, due)
         now_ms = self._clock.now_ms()
-        result = self._judge(listening, latest, answer, now_ms)
+        took_ms = round((self._clock.monotonic_s() - began_s) * 1000)
+        result = self._judge(listening, latest, answer, now_ms, took_ms)
         self._store.close_callback(result).add_done_callback(forget)
         if result.is_tried:
             self._feed.tell(STEPS[result.state], SUBJECT if answer is TAKEN else answer.detail, due.message_id)
@@ -241,12 +242,14 @@ class BoundDesk:
         if listening.has_more and 2 * listening.in_hand_count < listening.capacity:
             self._claim_soon(due.account_id)
 
-    def _judge(self, listening: Listening, due: DueCallback, answer: Answer, now_ms: int) -> CallbackResult:
+    def _judge(
+        self, listening: Listening, due: DueCallback, answer: Answer, now_ms: int, took_ms: int
+    ) -> CallbackResult:
         heard = answer.heard
         if heard is Heard.TAKEN:
             listening.earlier.forget(due)
             listening.link.succeed()
-            return CallbackResult(id=due.id, attempt=due.attempt, state="done", due_ms=now_ms)
+            return attempted(due, "done", now_ms, now_ms, took_ms)
         is_lost = heard is Heard.LOST
         if is_lost and now_ms - made_ms(due.id) < LOST_S * 1000:
             listening.earlier.remember(due, now_ms, now_ms)
@@ -254,12 +257,12 @@ class BoundDesk:
         if is_lost or heard is Heard.NEVER or is_last(due):
             listening.earlier.forget(due)
             log.warning("callback_failed", account_id=due.account_id, callback_id=due.id)
-            return CallbackResult(id=due.id, attempt=due.attempt, state="failed", due_ms=now_ms, detail=answer.detail)
+            return attempted(due, "failed", now_ms, now_ms, took_ms, answer.detail)
         again_ms = now_ms + round(backoff_s(due.attempt, due.id) * 1000)
         listening.earlier.remember(due, again_ms, now_ms)
         trouble = listening.link.fail if heard is Heard.FULL else listening.link.doubt
         trouble(self._clock.monotonic_s())
-        return CallbackResult(id=due.id, attempt=due.attempt, state="pending", due_ms=again_ms, detail=answer.detail)
+        return attempted(due, "pending", again_ms, now_ms, took_ms, answer.detail)
 
     def _put_off(self, listening: Listening, due: DueCallback, wait_s: float, now_ms: int) -> None:
         later_ms = now_ms + round(wait_s * 1000)
@@ -348,6 +351,19 @@ class BoundDesk:
         self._is_stopping = True
         for task in self._tasks:
             task.cancel()
+
+
+def attempted(due: DueCallback, state: str, due_ms: int, now_ms: int, took_ms: int, detail: str = "") -> CallbackResult:
+    return CallbackResult(
+        id=due.id,
+        attempt=due.attempt,
+        state=state,
+        due_ms=due_ms,
+        detail=detail,
+        message_id=due.message_id,
+        ended_ms=now_ms,
+        took_ms=took_ms,
+    )
 
 
 def returned(due: DueCallback, due_ms: int) -> CallbackResult:

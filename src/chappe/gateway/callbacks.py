@@ -296,14 +296,15 @@ class CallbackDesk:
                     lane.popleft()
 
     async def _attempt(self, destination: Destination, due: DueCallback, url: str) -> None:
+        began_s = self._clock.monotonic_s()
         reply = await self._make(due, url)
-        now_ms = self._clock.now_ms()
-        result = judge(due, reply or NO_WORDS, now_ms)
+        now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
+        result = judge(due, reply or NO_WORDS, now_ms, round((now_s - began_s) * 1000))
         if reply is not None:
-            destination.learn(due, result, reply, now_ms, self._clock.monotonic_s())
+            destination.learn(due, result, reply, now_ms, now_s)
         if result.state == "disabled" and not due.url:  # a URL of one submission's own ends with its callbacks
             self._store.disable_url(DisabledUrl(due.account_id, url, now_ms)).add_done_callback(forget)
-        change = destination.link.change(self._clock.monotonic_s())
+        change = destination.link.change(now_s)
         if change is not None or result.state in ("disabled", "failed"):
             self._log(due, result, change, url)
         self._close(due, result)
@@ -405,9 +406,9 @@ def write_inbound(dialect: Dialect, target: CallbackTarget, payload: str) -> Htt
     return write(target, _inbound_decoder.decode(payload)) if write is not None else None
 
 
-def judge(due: DueCallback, reply: Reply | Declined, now_ms: int) -> CallbackResult:
-    """What a reply means: only 2xx is success, 410 and what was declined are for good, all else is tried again until
-    the attempts end."""
+def judge(due: DueCallback, reply: Reply | Declined, now_ms: int, took_ms: int = 0) -> CallbackResult:
+    """What a reply means that took so long: only 2xx is success, 410 and what was declined are for good, all else is
+    tried again until the attempts end."""
     status = reply.status if isinstance(reply, HttpResponse) else 0
     detail = "" if isinstance(reply, HttpResponse) else detail_of(reply.detail)
     if 200 <= status < 300:
@@ -419,7 +420,17 @@ def judge(due: DueCallback, reply: Reply | Declined, now_ms: int) -> CallbackRes
     else:
         wait_s = max(backoff_s(due.attempt, due.id), retry_after_s(reply))
         state, due_ms = "pending", now_ms + round(wait_s * 1000)
-    return CallbackResult(id=due.id, attempt=due.attempt, state=state, due_ms=due_ms, status=status, detail=detail)
+    return CallbackResult(
+        id=due.id,
+        attempt=due.attempt,
+        state=state,
+        due_ms=due_ms,
+        status=status,
+        detail=detail,
+        message_id=due.message_id,
+        ended_ms=now_ms,
+        took_ms=took_ms,
+    )
 
 
 def is_last(due: DueCallback) -> bool:

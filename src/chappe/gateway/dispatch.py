@@ -23,6 +23,7 @@ from chappe.clock import Clock
 from chappe.core.centre import Accepted, MessageCentre, Refusal, Refused, Uncertain, Verdict
 from chappe.core.lifecycle import VALIDITY_DEFAULT_S, Move, after_doubt, after_query, after_verdict
 from chappe.core.model import Carrier, Message, Priority, Report, State, Submission, UncertainPolicy
+from chappe.core.story import Kind
 from chappe.dialects.base import DETAIL_MAX
 from chappe.gateway.feed import Feed, Step
 from chappe.gateway.pace import Change, Link, Rate, Throughput
@@ -50,6 +51,7 @@ VALIDITY_NEARLY_S = 60  # what differs from the default by no more than this is 
 IS_DOWN = Refused(Refusal.UNREACHABLE, "link is down")
 OUT_OF_TIME = Refused(Refusal.UNREACHABLE, "its time ran out before it could leave")
 BLOCKED = Refused(Refusal.BLOCKED)
+BLOCKED_HERE = "blocked: the recipient asked for no more messages while it waited"
 
 
 class Dispatcher:
@@ -450,9 +452,13 @@ class Dispatcher:
             answer = await self._ask(message)
             move = after_query(message, answer, now_ms)
             references = (answer.reference,) if isinstance(answer, Report) and answer.reference else ()
+            words = words_of_answer(answer)
         else:
             move, references = after_doubt(message, self.carrier.uncertain, now_ms), None
-        self._record(message, move, Uncertain("in doubt"), references)
+            words = f"policy {self.carrier.uncertain}"
+        if move.state is State.UNKNOWN:
+            words = "its time ran out"
+        self._record(message, move, Uncertain("in doubt"), references, settled_by=words)
 
     async def _ask(self, message: Message) -> Report | Refused | Uncertain:
         try:
@@ -462,9 +468,16 @@ class Dispatcher:
             return Uncertain("carrier failed")
 
     def _record(
-        self, message: Message, move: Move, verdict: Verdict, references: tuple[str, ...] | None = None
+        self,
+        message: Message,
+        move: Move,
+        verdict: Verdict,
+        references: tuple[str, ...] | None = None,
+        *,
+        settled_by: str = "",
     ) -> None:
-        """Write a verdict, however long the database is away: until then the message is doubtful to everybody else."""
+        """Write a verdict, however long the database is away: until then the message is doubtful to everybody else.
+        `settled_by` tells how an earlier doubt about it was looked into."""
         self._unrecorded.add(message.id)
         self._is_settled.clear()
         sending = Sending(
@@ -473,6 +486,8 @@ class Dispatcher:
             now_ms=self._clock.now_ms(),
             references=self._references(message, move, verdict) if references is None else references,
             detail=detail_of(verdict),
+            unusual=unusual_of(message, move, verdict, bool(settled_by)),
+            words=settled_by or (BLOCKED_HERE if verdict is BLOCKED else ""),
         )
         self._store.record(sending).add_done_callback(partial(self._take_record, sending))
 
@@ -521,6 +536,28 @@ STEPS = {
     State.UNDELIVERABLE: Step.REJECTED,
     State.UNKNOWN: Step.REJECTED,
 }
+
+
+def unusual_of(message: Message, move: Move, verdict: Verdict, is_settling: bool) -> Kind | None:
+    """What the story of the message tells of a verdict that is not the ordinary course of things."""
+    if isinstance(verdict, Accepted):
+        return None
+    if is_settling:
+        return None if move.state is State.SENDING else Kind.SETTLED
+    if isinstance(verdict, Uncertain):
+        return Kind.DOUBTFUL
+    if move.state is State.QUEUED:
+        return Kind.PUT_OFF if move.carrier_id == message.carrier_id else Kind.REROUTED
+    return Kind.EXPIRED if move.state is State.EXPIRED else Kind.REJECTED
+
+
+def words_of_answer(answer: Report | Refused | Uncertain) -> str:
+    """What a carrier said when it was asked about a message in doubt."""
+    if isinstance(answer, Report):
+        return f"the carrier has it: {answer.state}"
+    if isinstance(answer, Refused) and answer.reason is Refusal.NOT_FOUND:
+        return "the carrier does not know it"
+    return detail_of(answer) or "no answer"
 
 
 def southward(message: Message, now_ms: int) -> Submission:

@@ -8,10 +8,13 @@ whoever has such a bind; while nobody has, it lies.
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Select, Text, bindparam, exists, insert, select, update
+from sqlalchemy import BigInteger, Select, Text, bindparam, case, exists, insert, select, update
 
 from chappe.core.model import Message, State
+from chappe.core.story import Happening
+from chappe.core.story import Kind as Chapter
 from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant
+from chappe.store.happenings import Happenings
 from chappe.store.nodes import Node
 from chappe.store.schema import callback, disabled_url, revision
 
@@ -79,6 +82,9 @@ class CallbackResult(Struct, frozen=True, kw_only=True):
     status: int = 0
     detail: str = ""
     is_tried: bool = True  # False where the attempt was put off unmade: it does not count
+    message_id: int = 0  # what it is about
+    ended_ms: int = 0  # when the attempt ended ...
+    took_ms: int = 0  # ... and how long it took
 
 
 class DisabledUrl(Struct, frozen=True):
@@ -116,8 +122,9 @@ def tell_nobody(one: Message, state: State, detail: str) -> None:
 
 
 class Callbacks:
-    def __init__(self, database: Database, node: Node) -> None:
+    def __init__(self, database: Database, happenings: Happenings, node: Node) -> None:
         self._node = node
+        self._happenings = happenings
         self.plan: Plan = tell_nobody  # who is to be told that a message came into a state, in which words
         drafts = Batch(
             database,
@@ -133,8 +140,9 @@ class Callbacks:
             attempt=BigInteger,
             is_bound=BigInteger,
         )
-        names = [*(column.name for column in drafts.c), "state"]
-        self._insert = Prepared(database, insert(callback).from_select(names, select(*drafts.c, PENDING)), drafts)
+        names = [*(column.name for column in drafts.c), "state", "made_ms"]
+        made = select(*drafts.c, PENDING, bindparam("made", type_=BigInteger))
+        self._insert = Prepared(database, insert(callback).from_select(names, made), drafts)
         due = (
             select(callback.c.id)
             .where(IS_PENDING, callback.c.is_bound == FREE, callback.c.due_ms <= bindparam("now"))
@@ -185,7 +193,10 @@ class Callbacks:
             status=BigInteger,
             detail=Text,
             tries=BigInteger,
+            ended_ms=BigInteger,
+            took_ms=BigInteger,
         )
+        is_tried = results.c.tries == constant(1)
         self._record = Prepared(
             database,
             update(callback)
@@ -200,6 +211,8 @@ class Callbacks:
                 status=results.c.status,
                 detail=results.c.detail,
                 attempt=callback.c.attempt - 1 + results.c.tries,
+                ended_ms=case((is_tried, results.c.ended_ms), else_=callback.c.ended_ms),
+                took_ms=case((is_tried, results.c.took_ms), else_=callback.c.took_ms),
                 node_id=0,
             ),
             results,
@@ -237,7 +250,7 @@ class Callbacks:
         """Write the same for whichever node looks next, where nobody waits for them."""
         drafts = self._planned(changes)
         if drafts:
-            transaction.run(self._insert, [row_of(one, 0, now_ms, 0) for one in drafts])
+            transaction.run(self._insert, [row_of(one, 0, now_ms, 0) for one in drafts], made=now_ms)
 
     def write(self, transaction: Transaction, drafts: Sequence[CallbackDraft], now_ms: int) -> list[DueCallback]:
         """Write callbacks, claimed by this node for their first attempt; a process that is no node leaves that to
@@ -249,7 +262,7 @@ class Callbacks:
         rows = [row_of(one, node_id, again_ms, 1) for one in ours]
         if len(ours) < len(drafts):
             rows += [row_of(one, 0, now_ms, 0) for one in drafts if one.is_left or not node_id]
-        transaction.run(self._insert, rows)
+        transaction.run(self._insert, rows, made=now_ms)
         return [first_attempt(one, again_ms) for one in ours]
 
     def _planned(self, changes: Sequence[Change]) -> list[CallbackDraft]:
@@ -299,9 +312,23 @@ class Callbacks:
     def record_many(self, transaction: Transaction, results: Sequence[CallbackResult], is_repeat: bool) -> list[None]:
         """Close attempts; a result whose attempt is no longer the latest changes nothing."""
         rows = [
-            (one.id, one.attempt, one.state, one.due_ms, one.status, one.detail, int(one.is_tried)) for one in results
+            (
+                one.id,
+                one.attempt,
+                one.state,
+                one.due_ms,
+                one.status,
+                one.detail,
+                int(one.is_tried),
+                one.ended_ms,
+                one.took_ms,
+            )
+            for one in results
         ]
         transaction.run(self._record, rows)
+        in_vain = [one for one in results if one.state == "pending" and one.is_tried and one.message_id]
+        if in_vain and not is_repeat:
+            self._happenings.write(transaction, [attempt_in_vain(one) for one in in_vain])
         return [None] * len(results)
 
     def disable_many(self, transaction: Transaction, urls: Sequence[DisabledUrl], is_repeat: bool) -> list[None]:
@@ -312,6 +339,18 @@ class Callbacks:
     def release(self, transaction: Transaction, node_id: int, now_ms: int) -> int:
         """Make what a dead node had claimed due again."""
         return sum(transaction.run(release, node=node_id, now=now_ms) for release in self._releases)
+
+
+def attempt_in_vain(one: CallbackResult) -> Happening:
+    """An attempt that is made again: the row itself will tell only of the last one."""
+    return Happening(
+        message_id=one.message_id,
+        made_ms=one.ended_ms,
+        kind=Chapter.CALLBACK,
+        carrier_id=0,
+        attempt=one.attempt,
+        words=f"{one.id} {one.status} {one.took_ms} {one.detail}".rstrip(),
+    )
 
 
 def claiming(database: Database, due: Select[tuple[int]]) -> Prepared:

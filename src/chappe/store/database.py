@@ -153,6 +153,7 @@ class Transaction:
 
     def __init__(self, connection: Any) -> None:
         self._cursor = connection.cursor()
+        self.counted: dict[tuple[int, int, int, Any], list[int]] = {}  # what is added to the tallies at the end
 
     def rows(
         self, prepared: Prepared, batch: Sequence[Sequence[object]] | None = None, /, **parameters: object

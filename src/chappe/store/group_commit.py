@@ -57,6 +57,7 @@ class GroupCommit:
         self._is_stopping = False
         self._broken: StoreBroken | None = None  # once set, nothing is written or acknowledged any more
         self.on_broken: Callable[[StoreBroken], None] | None = None
+        self.finish: Callable[[Transaction], None] | None = None  # what is written last, once all verbs have run
         self.before_commit: Callable[[], None] | None = None  # where the simulator strikes ...
         self.after_commit: Callable[[], None] | None = None  # ... and here, before anybody is told
         self.rounds_count = 0
@@ -162,6 +163,8 @@ class GroupCommit:
             for verb, group in by_verb.items():
                 results = verb.run_many(transaction, [item for _, item, _ in group], is_repeat)
                 settled += zip((future for _, _, future in group), results, strict=True)
+            if self.finish is not None:
+                self.finish(transaction)
             if self.before_commit is not None:
                 self.before_commit()
         if self.after_commit is not None:

@@ -20,6 +20,7 @@ from chappe.store.callbacks import CallbackDraft, Callbacks, DueCallback
 from chappe.store.database import TRUE, Batch, Database, Prepared, Row, Transaction, constant, kinds_of
 from chappe.store.group_commit import Verb
 from chappe.store.schema import inbound, inbound_cursor, inbound_reference, inbound_segment
+from chappe.store.tallies import note_inbound
 
 TEXT_MAX = 10_000  # characters
 PATIENCE_MS = 600_000  # how long a segment waits for the others
@@ -368,6 +369,8 @@ class Inbox:
             for message_id, carrier_id, one in whole
         ]
         transaction.run(self._insert, rows)
+        for message_id, carrier_id, _ in whole:
+            note_inbound(transaction, follows[message_id].account_id, carrier_id, now_ms)
         drafts = [draft for one in follows.values() for draft in one.drafts]
         callbacks: dict[int, tuple[DueCallback, ...]] = {}
         for due in self._callbacks.write(transaction, drafts, now_ms):

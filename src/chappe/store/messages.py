@@ -21,12 +21,16 @@ from sqlalchemy import (
 from chappe.core.ledger import TRANSFERS, Entry, Kind, grant
 from chappe.core.lifecycle import RECEIPT_PATIENCE_S, WAITING
 from chappe.core.model import VIRTUAL, Coding, Message, Priority, Service, State
+from chappe.core.story import Happening, Tallied
+from chappe.core.story import Kind as Chapter
 from chappe.store.callbacks import Callbacks
 from chappe.store.database import Batch, Database, Prepared, Row, StoreError, Transaction, constant, kinds_of
+from chappe.store.happenings import Happenings
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node
 from chappe.store.schema import entry as entry_row
 from chappe.store.schema import message, named_submission, scheduled_submission
+from chappe.store.tallies import note, note_ended
 
 STATES = {state.value: state for state in State}
 CODINGS = {coding.value: coding for coding in Coding}
@@ -181,6 +185,7 @@ class Replacement(Struct, frozen=True, kw_only=True):
     segments: int
     due_ms: int = 0
     expires_ms: int = 0
+    now_ms: int = 0
 
 
 class Expiry(Struct, frozen=True):
@@ -191,8 +196,11 @@ class Expiry(Struct, frozen=True):
 
 
 class Messages:
-    def __init__(self, database: Database, ledger: Ledger, callbacks: Callbacks, node: Node) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, callbacks: Callbacks, happenings: Happenings, node: Node
+    ) -> None:
         self._node = node
+        self._happenings = happenings
         self._ledger = ledger
         self._callbacks = callbacks
         kinds = kinds_of((*MESSAGE_COLUMNS, message.c.node_id))
@@ -272,6 +280,12 @@ class Messages:
             .returning(message.c.id),
             anew,
         )
+        self._before = Prepared(
+            database,
+            select(message.c.text, message.c.coding, message.c.due_ms, message.c.carrier_id).where(
+                message.c.id == bindparam("which")
+            ),
+        )
         self._replaced = Prepared(
             database,
             select(message.c.id)
@@ -333,6 +347,8 @@ class Messages:
                 self._insert, [(*row_of(one), node_id if one.state is State.SENDING else 0) for one in messages]
             )
             self._ledger.write(transaction, entries(Kind.RESERVE, messages), accepted[0].now_ms)
+            for each in messages:
+                note(transaction, Tallied.ACCEPTED, each, accepted[0].now_ms, each.price_micros)
             self._keep_more(transaction, accepted)
         if len(accepted) == len(acceptances):
             return [True] * len(acceptances)
@@ -351,6 +367,7 @@ class Messages:
         if done:
             now_ms = accepted[0].now_ms
             transaction.run(self._finish, [(each.id, now_ms) for each in done])
+            note_ended(transaction, done, now_ms)
             self._callbacks.leave(transaction, [(each, each.state, VIRTUAL) for each in done], now_ms)
 
     def _already_kept(self, transaction: Transaction, acceptances: Sequence[Acceptance]) -> frozenset[int]:
@@ -408,15 +425,19 @@ class Messages:
             one.due_ms,
             one.expires_ms,
         )
+        before = transaction.rows(self._before, which=one.message_id)
         is_done = bool(transaction.rows(self._replace, [row]))
         if is_done and one.due_ms:
             transaction.run(self._reschedule, [(one.message_id, one.due_ms)])
+        if is_done:
+            self._happenings.write(transaction, changed_by(one, *before[0]))
         return is_done or (is_repeat and bool(transaction.rows(self._replaced, [row])))
 
     def _close(self, transaction: Transaction, rows: Sequence[Row], now_ms: int) -> int:
         """Money back for messages that were cancelled just now, and the callbacks about it."""
         messages = [message_of(row) for row in rows]
         self._ledger.write(transaction, entries(Kind.VOID, messages), now_ms)
+        note_ended(transaction, messages, now_ms)
         self._callbacks.leave(transaction, [(each, each.state, "") for each in messages], now_ms)
         return len(messages)
 
@@ -430,8 +451,23 @@ class Messages:
             self._ledger.write(transaction, entries(Kind.VOID, messages), one.now_ms)
             long_ago = one.now_ms - RECEIPT_PATIENCE_S * 1000
             silent = transaction.rows(self._give_up, now=one.now_ms, long_ago=long_ago, count_max=one.count_max)
-            closed.append(messages + [message_of(row) for row in silent])
+            messages += [message_of(row) for row in silent]
+            note_ended(transaction, messages, one.now_ms)
+            closed.append(messages)
         return closed
+
+
+def changed_by(one: Replacement, text: str, coding: str, due_ms: int, carrier_id: int) -> list[Happening]:
+    """What the story of a message tells of another text or time; as it was before."""
+    befell = []
+    if (text, coding) != (one.text, one.coding.value):
+        befell.append((Chapter.REPLACED, text))
+    if one.due_ms and one.due_ms != due_ms:
+        befell.append((Chapter.RESCHEDULED, str(due_ms)))
+    return [
+        Happening(message_id=one.message_id, made_ms=one.now_ms, kind=kind, carrier_id=carrier_id, words=words)
+        for kind, words in befell
+    ]
 
 
 def cancelling(condition: ColumnElement[bool]) -> Executable:

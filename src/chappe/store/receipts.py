@@ -3,21 +3,26 @@
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Text, bindparam, delete, select, tuple_, update
+from sqlalchemy import BigInteger, Text, bindparam, case, delete, select, tuple_, update
 
 from chappe.core.ledger import Kind, entry
 from chappe.core.lifecycle import FINAL, after_receipt, combined
 from chappe.core.model import Message, State
 from chappe.core.recipients import is_same_number
+from chappe.core.story import Happening, Sense, Tallied
+from chappe.core.story import Kind as Chapter
 from chappe.store.callbacks import Callbacks, DueCallback
 from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction, constant
+from chappe.store.happenings import Happenings
 from chappe.store.messages import MESSAGE_COLUMNS, STATES, message_of
 from chappe.store.money import Ledger
 from chappe.store.schema import carrier_reference, message, parked_receipt
+from chappe.store.tallies import ENDED, note
 
 NOT_A_SEGMENT = constant(0)
 AS_GIVEN = -1
 PARKED_KEPT_S = 7 * 24 * 3600
+STATE_PLACES = {state: place for place, state in enumerate(State)}
 
 
 class ReceiptRow(Struct, frozen=True, kw_only=True):
@@ -30,6 +35,7 @@ class ReceiptRow(Struct, frozen=True, kw_only=True):
     now_ms: int
     recipient: str = ""  # whom the message went to, in the carrier's writing
     spellings: tuple[str, ...] = ()  # other readings of the reference; one counts only where the recipient agrees
+    parked_ms: int = 0  # since when it waited for its message; 0 = it did not
 
 
 class Told(Struct, frozen=True):
@@ -49,8 +55,9 @@ Matches = dict[Reference, tuple[int, Message]]  # the segment (0 = the whole mes
 
 
 class Receipts:
-    def __init__(self, database: Database, ledger: Ledger, callbacks: Callbacks) -> None:
+    def __init__(self, database: Database, ledger: Ledger, callbacks: Callbacks, happenings: Happenings) -> None:
         self._ledger = ledger
+        self._happenings = happenings
         self._callbacks = callbacks
         said = Batch(database, carrier_id=BigInteger, reference=Text)
         is_said = (carrier_reference.c.carrier_id == said.c.carrier_id) & (
@@ -70,12 +77,18 @@ class Receipts:
             .with_for_update(of=message),
             said,
         )
-        changes = Batch(database, id=BigInteger, state=Text, final_ms=BigInteger, detail=Text)
+        changes = Batch(database, id=BigInteger, state=Text, final_ms=BigInteger, detail=Text, sent_ms=BigInteger)
         self._change = Prepared(
             database,
             update(message)
             .where(message.c.id == changes.c.id)
-            .values(state=changes.c.state, final_ms=changes.c.final_ms, detail=changes.c.detail, node_id=0),
+            .values(
+                state=changes.c.state,
+                final_ms=changes.c.final_ms,
+                detail=changes.c.detail,
+                sent_ms=case((changes.c.sent_ms == constant(0), message.c.sent_ms), else_=changes.c.sent_ms),
+                node_id=0,
+            ),
             changes,
         )
         parts = Batch(database, message_id=BigInteger)
@@ -153,6 +166,7 @@ class Receipts:
         states = {matched.id: matched.state for _, matched in matches.values()}
         changes: dict[int, tuple[Message, State, ReceiptRow]] = {}
         told: list[tuple[ReceiptRow, Message | None, State | None, int]] = []
+        befell: list[Happening] = []
         for one in receipts:
             spelling = reading_of(one, matches)
             reference = reference_of(one, spelling)
@@ -161,13 +175,18 @@ class Receipts:
                 told.append((one, None, None, AS_GIVEN))
                 continue
             reported = one.state
+            part = None
             if segment:
                 parts = segments[matched.id]
                 part = after_receipt(parts[reference], reported)
                 if part is not None:
                     parts[reference] = marks[reference] = part
                 reported = combined(parts.values())
-            state = after_receipt(states[matched.id], reported)
+            before = states[matched.id]
+            state = after_receipt(before, reported)
+            is_in_vain = state is None and part is None and not is_repeat
+            if is_in_vain or one.parked_ms or (state is not None and before is not State.SENT):
+                befell.append(unusual(one, matched, before, state))
             if state is not None:
                 states[matched.id] = state
                 changes[matched.id] = (matched, state, one)
@@ -176,6 +195,8 @@ class Receipts:
             transaction.run(self._mark, [(*reference, state.value) for reference, state in marks.items()])
         self._park_all(transaction, [one for one, matched, _, _ in told if matched is None])
         announced = self._apply(transaction, list(changes.values()))
+        self._happenings.write(transaction, [each for each in befell if not each.attempt])
+        self._happenings.write_once(transaction, [each for each in befell if each.attempt])
         return [
             Told(is_parked=True)
             if matched is None
@@ -212,7 +233,13 @@ class Receipts:
             return {}
         now_ms = changes[0][2].now_ms
         rows = [
-            (matched.id, state.value, one.now_ms if state in FINAL else 0, one.detail)
+            (
+                matched.id,
+                state.value,
+                one.now_ms if state in FINAL else 0,
+                one.detail,
+                one.now_ms if matched.state is State.SENDING else 0,
+            )
             for matched, state, one in changes
         ]
         transaction.run(self._change, rows)
@@ -223,6 +250,8 @@ class Receipts:
             if matched.state is State.SENDING
         ]
         self._ledger.write(transaction, posts, now_ms)
+        for matched, state, _ in changes:
+            tally(transaction, matched, state, now_ms)
         return self._callbacks.announce(
             transaction, [(matched, state, one.detail) for matched, state, one in changes], now_ms
         )
@@ -241,7 +270,14 @@ class Receipts:
             return {}
         transaction.run(self._unpark, sorted({(row[0], row[1]) for row in rows}))
         receipts = [
-            ReceiptRow(carrier_id=row[0], reference=row[1], state=STATES[row[2]], detail=row[3], now_ms=now_ms)
+            ReceiptRow(
+                carrier_id=row[0],
+                reference=row[1],
+                state=STATES[row[2]],
+                detail=row[3],
+                now_ms=now_ms,
+                parked_ms=row[4],
+            )
             for row in rows
         ]
         callbacks: dict[int, tuple[DueCallback, ...]] = {}
@@ -259,6 +295,39 @@ class Receipts:
     def forget(self, transaction: Transaction, now_ms: int) -> int:
         """Drop parked receipts that nothing was sent for in a week."""
         return transaction.run(self._forget, long_ago=now_ms - PARKED_KEPT_S * 1000)
+
+
+def tally(transaction: Transaction, matched: Message, state: State, now_ms: int) -> None:
+    """Count what a receipt made of a message: one that came before the answer also says that it was sent."""
+    sent = sent_ms(matched)
+    if matched.state is State.SENDING:
+        lag_ms = max(0, now_ms - matched.due_ms)
+        note(transaction, Tallied.SENT, matched, now_ms, matched.price_micros, lag_ms)
+    ended = ENDED.get(state)
+    if ended is not None:
+        note(transaction, ended, matched, now_ms, 0, max(0, now_ms - sent) if sent else 0)
+
+
+def unusual(one: ReceiptRow, matched: Message, before: State, state: State | None) -> Happening:
+    """What the message's story tells of a receipt. What a carrier may repeat without end says so by an `attempt`: the
+    place of the state it tells."""
+    if one.parked_ms or (before is State.SENDING and state is not None):
+        sense = Sense.EARLY
+    elif state is not None:
+        sense = Sense.LATE
+    elif one.state is before:
+        sense = Sense.AGAIN
+    else:
+        sense = Sense.AGAINST if one.state in FINAL and before in FINAL else Sense.MEANWHILE
+    is_repeatable = state is None and not one.parked_ms
+    return Happening(
+        message_id=matched.id,
+        made_ms=one.parked_ms or one.now_ms,
+        kind=Chapter.RECEIPT,
+        carrier_id=one.carrier_id,
+        attempt=1 + STATE_PLACES[one.state] if is_repeatable else 0,
+        words=f"{sense.value} {one.state.value} {one.detail}".rstrip(),
+    )
 
 
 def sent_ms(matched: Message) -> int:

@@ -22,8 +22,11 @@ from chappe.core.centre import Refusal
 from chappe.core.ledger import Entry, Kind, entry, grant
 from chappe.core.lifecycle import FINAL, Money, Move
 from chappe.core.model import Message, State
+from chappe.core.story import Happening, Tallied
+from chappe.core.story import Kind as Chapter
 from chappe.store.callbacks import Callbacks, DueCallback
 from chappe.store.database import TRUE, Batch, Database, Prepared, Transaction, constant
+from chappe.store.happenings import Happenings
 from chappe.store.messages import MESSAGE_COLUMNS, PRIORITY_INDEX, backups_text, entries, message_of
 from chappe.store.money import Ledger
 from chappe.store.nodes import Node
@@ -31,6 +34,7 @@ from chappe.store.receipts import Receipts
 from chappe.store.schema import carrier_reference, message
 from chappe.store.schema import node as running
 from chappe.store.shares import Shares
+from chappe.store.tallies import ENDED, note, note_ended
 
 IS_SENDING = message.c.state == constant(State.SENDING.value)
 NOBODY = constant(0)
@@ -66,6 +70,8 @@ class Sending(Struct, frozen=True, kw_only=True):
     now_ms: int
     references: tuple[str, ...] = ()  # one for the whole message, or one for each of its segments
     detail: str = ""
+    unusual: Chapter | None = None  # what the message's story tells of it; None = the ordinary course of things
+    words: str = ""  # for the story, where they are not the detail
 
 
 class Recorded(Struct, frozen=True):
@@ -77,8 +83,15 @@ class Recorded(Struct, frozen=True):
 
 class Outbox:
     def __init__(
-        self, database: Database, ledger: Ledger, callbacks: Callbacks, receipts: Receipts, node: Node
+        self,
+        database: Database,
+        ledger: Ledger,
+        callbacks: Callbacks,
+        receipts: Receipts,
+        happenings: Happenings,
+        node: Node,
     ) -> None:
+        self._happenings = happenings
         self._ledger = ledger
         self._callbacks = callbacks
         self._receipts = receipts
@@ -161,6 +174,8 @@ class Outbox:
             failures=BigInteger,
             final_ms=BigInteger,
             detail=Text,
+            sent_ms=BigInteger,
+            given=Text,
         )
         self._move = Prepared(
             database,
@@ -179,6 +194,8 @@ class Outbox:
                 failures=moves.c.failures,
                 final_ms=moves.c.final_ms,
                 detail=moves.c.detail,
+                sent_ms=moves.c.sent_ms,
+                given=moves.c.given,
                 node_id=NOBODY,
             )
             .returning(message.c.id, message.c.attempt),
@@ -274,6 +291,7 @@ class Outbox:
             self._ledger.write(transaction, entries(Kind.RESERVE, charged), now_ms)
         if rejected:
             transaction.run(self._reject, [(one.id,) for one in rejected], now=now_ms)
+            note_ended(transaction, [replace(one, state=State.REJECTED) for one in rejected], now_ms)
             changes = [(one, State.REJECTED, Refusal.NO_FUNDS.value) for one in rejected]
             self._callbacks.leave(transaction, changes, now_ms)
         return [one for one in claimed if not one.is_charged_late] + charged
@@ -288,6 +306,9 @@ class Outbox:
             return [Recorded(is_made=False) for _ in results]
         now_ms = done[0].now_ms
         self._ledger.write(transaction, [each for one in done for each in settlement(one)], now_ms)
+        for one in done:
+            tally(transaction, one)
+        self._happenings.write(transaction, [happening_of(one) for one in done if one.unusual is not None])
         changes = [(one.message, one.move.state, one.detail) for one in done if one.move.state is not State.SENDING]
         announced = self._callbacks.announce(transaction, changes, now_ms)
         references = {row[:2]: row for one in done for row in references_of(one)}
@@ -303,6 +324,7 @@ class Outbox:
 
     def _row_of(self, one: Sending) -> tuple[object, ...]:
         move = one.move
+        is_taken = move.money is Money.POST
         return (
             one.message.id,
             one.message.attempt,
@@ -314,6 +336,8 @@ class Outbox:
             move.failures,
             one.now_ms if move.state in FINAL else 0,
             one.detail,
+            one.now_ms if is_taken else 0,
+            " ".join(one.references) if is_taken else "",
         )
 
     def free(self, transaction: Transaction) -> int:
@@ -328,6 +352,32 @@ def urgency(one: Message) -> tuple[int, int, int]:
 def settlement(one: Sending) -> list[Entry]:
     kind = SETTLEMENTS.get(one.move.money)
     return [entry(kind, one.message.id, one.message.account_id, one.message.price_micros)] if kind else []
+
+
+def tally(transaction: Transaction, one: Sending) -> None:
+    """Count what became of a message: where it was reported on at once, both that it was sent and how it ended."""
+    asked, move = one.message, one.move
+    if move.money is Money.POST:
+        lag_ms = max(0, one.now_ms - asked.due_ms)
+        note(transaction, Tallied.SENT, asked, one.now_ms, asked.price_micros, lag_ms)
+    ended = ENDED.get(move.state)
+    if ended is not None:
+        note(transaction, ended, asked, one.now_ms)
+    elif move.state is State.QUEUED:
+        is_same = move.carrier_id == asked.carrier_id
+        note(transaction, Tallied.PUT_OFF if is_same else Tallied.REROUTED, asked, one.now_ms)
+
+
+def happening_of(one: Sending) -> Happening:
+    assert one.unusual is not None
+    return Happening(
+        message_id=one.message.id,
+        made_ms=one.now_ms,
+        kind=one.unusual,
+        carrier_id=one.message.carrier_id,
+        attempt=one.message.attempt,
+        words=one.words or one.detail,
+    )
 
 
 def references_of(one: Sending) -> list[tuple[int, str, int, int]]:
