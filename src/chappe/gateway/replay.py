@@ -10,6 +10,8 @@ from chappe.gateway.search import CallbackFilters, FoundCallback, Page, SearchDe
 from chappe.store.engine import Store
 from chappe.store.replay import ENDED, Replay
 
+__all__ = ["ENDED", "UNSUCCESSFUL", "ReplayDesk", "Replayed"]
+
 REPLAY_MAX = 1_000  # callbacks that one call makes pending
 UNSUCCESSFUL = ("failed", "disabled")
 
