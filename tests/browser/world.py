@@ -1,0 +1,174 @@
+"""A gateway in which much has happened: accounts, messages in every state, odd texts, phones that write, versions.
+
+Everything comes in the way it does in earnest: requests in the providers' languages, a gateway file, phones. Only the
+first user is made by hand, because nobody could read the one-time link.
+"""
+
+import asyncio
+from pathlib import Path
+
+from browser.injections import TEXTS
+from chappe.app import App
+from chappe.cli.applying import applied
+from chappe.core.centre import Refused
+from chappe.core.model import Secret
+from chappe.core.people import EVERYTHING, Role
+from chappe.settings import Settings
+from chappe.store import schema
+from whole import ask, post, rows, settings_in
+
+OWNER, PASSWORD = "demo", "demo demo"
+NUMBER = "447700900100"
+OTHER_NUMBER = "390612345678"
+ODD_ACCOUNT = "Café <b>Müller</b> & Söhne"
+SECRET = "correct horse"
+ENDINGS = ("9001", "9002", "9003", "9004", "9005", "9006", "9007", "9009", "9010", "0123")
+LONG = "This is a long text, which goes on and on, so that it takes several segments. " * 9
+GREETINGS = (
+    "Your code is 123456",
+    "Ваш код 123456: никому его не сообщайте",
+    "Il tuo codice è 123456",
+    "€uro [brackets] {braces} ~tilde^",
+    "👋 Hello 你好 مرحبا",
+    LONG,
+    "Supercalifragilisticexpialidocious" * 6,
+)
+
+CHANGEABLE = (
+    schema.message,
+    schema.entry,
+    schema.configuration_version,
+    schema.panel_user,
+    schema.invitation,
+    schema.api_key,
+    schema.campaign,
+)
+
+GATEWAY_FILE = """
+[[carrier]]
+name = "sim"
+kind = "simulated"
+throughput = {throughput}
+
+[[carrier]]
+name = "backup with quite a long name"
+kind = "simulated"
+
+[[carrier]]
+name = "nobody there"
+kind = "smpp"
+host = "127.0.0.1"
+port = 9
+system_id = "chappe"
+password = "hidden"
+
+[[route]]
+prefix = ""
+carriers = ["sim", "backup with quite a long name"]
+price = "0.0100"
+
+[[route]]
+prefix = "39"
+service = "premium"
+carriers = ["backup with quite a long name", "sim"]
+price = "0.0450"
+
+[[route]]
+prefix = "7"
+carriers = ["nobody there"]
+price = "0.0300"
+
+[[account]]
+name = "demo"
+password = "{secret}"
+balance = "1000.00"
+numbers = ["{number}"]
+timezone = "Europe/Rome"
+
+[[account]]
+name = "{odd}"
+password = "{secret}"
+currency = "RUB"
+balance = "99999999.99"
+numbers = ["{other}"]
+senders = ["ACME", "<b>bold</b>"]
+receipt_url = "http://127.0.0.1:50001/receipt?x=<script>"
+inbound_url = "http://127.0.0.1:50001/inbound"
+
+[[account]]
+name = "poor"
+password = "{secret}"
+balance = "0.00"
+
+[[number]]
+number = "447700900555"
+price = "2.00"
+country = "GB"
+"""
+
+
+class World:
+    """The gateway, and what it is full of."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings: Settings = settings_in(folder)
+        self.app = App(self.settings, is_demo=True)
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.app.http_port}"
+
+    async def start(self) -> None:
+        for throughput in (0, 500):  # two versions
+            file = GATEWAY_FILE.format(
+                throughput=throughput, secret=SECRET, number=NUMBER, other=OTHER_NUMBER, odd=ODD_ACCOUNT
+            )
+            applied(self.settings, file, "world")
+        await self.app.start()
+        await self._make_users()
+        await self._send()
+        await self._receive()
+
+    async def stop(self) -> None:
+        await self.app.stop()
+
+    async def fingerprint(self) -> dict[str, int]:
+        """How many rows there are of what somebody may change."""
+        return await asyncio.to_thread(lambda: {table.name: len(rows(self.settings, table)) for table in CHANGEABLE})
+
+    async def _make_users(self) -> None:
+        people = self.app.desks.people
+        await people.make_sure(OWNER, Secret(PASSWORD))
+        directory = self.app.desks.directory()
+        account_id = directory.accounts_by_name[ODD_ACCOUNT].id
+        for name, role, account in (("olga", Role.OPERATOR, 0), ("carlo", Role.CUSTOMER, account_id)):
+            key = await people.invite(OWNER, role, account, "")
+            assert isinstance(key, Secret)
+            joined = await people.join(key, name, Secret(PASSWORD), "127.0.0.1")
+            assert not isinstance(joined, Refused)
+        await people.invite(OWNER, Role.VIEWER, 0, "<i>vera</i>")
+
+    async def _send(self) -> None:
+        port = self.app.http_port
+        for place, ending in enumerate(ENDINGS):
+            for turn, text in enumerate(GREETINGS):
+                phones = f"44770090{turn}{place}{ending}"[:15]
+                fields = {"login": "demo", "psw": SECRET, "phones": phones, "mes": text, "charset": "utf-8"}
+                await ask(port, post("/sys/send.php", **fields))
+        for place, text in enumerate(TEXTS):
+            phones = f"4477009{place:05d}"
+            fields = {"login": ODD_ACCOUNT, "psw": SECRET, "phones": phones, "mes": text, "charset": "utf-8"}
+            await ask(port, post("/sys/send.php", **fields, sender="<b>bold</b>"))
+            await ask(port, post("/en/api/", login="demo", pwd=SECRET, phones=phones, msg=f"{place}", id=text[:60]))
+            await ask(port, post("/sys/send.php", login="demo", psw=SECRET, phones=phones, mes="x", sender=text[:11]))
+        later = {"login": "demo", "psw": SECRET, "phones": "447700900777", "mes": "Later", "charset": "utf-8"}
+        for hours in range(1, 9):
+            await ask(port, post("/sys/send.php", **later, time=f"+{hours * 60}"))
+        await ask(port, post("/sys/send.php", login="demo", psw=SECRET, phones="79161234567", mes="Waits"))
+        await ask(port, post("/sys/send.php", login="poor", psw=SECRET, phones="447700900123", mes="No money"))
+
+    async def _receive(self) -> None:
+        simulator = self.app.desks.simulator
+        for place, text in enumerate((*GREETINGS, *TEXTS, "STOP")):
+            for number in (NUMBER, OTHER_NUMBER):
+                await simulator.receive(EVERYTHING, f"4477009{place:05d}", number, text)
