@@ -235,7 +235,7 @@ def restate(tables: dict[str, list[dict[str, Any]]], what: str, name: str, entry
         tables[what][place] |= entry
 
 
-MISTAKES = [
+MISTAKES: list[tuple[str, str, dict[str, Any] | None, dict[str, str]]] = [
     # what, which, the entry's changes, and what is told by key
     ("carrier", "fox", {"window": 0}, {"window": "must be a whole number from 1 to 1000"}),
     ("carrier", "fox", {"url": "https://sms.example:25/"}, {"url": "cannot be called: forbidden port"}),
@@ -272,8 +272,8 @@ async def test_what_is_wrong_with_an_edit_is_told_by_key(one_database: Database)
     async with desk_on(one_database) as desk:
         stored = await stored_of(desk)
         for what, name, entry, expected in MISTAKES:
-            there = entry_of(stored, what, name) if name and name != "nobody" else {}
-            edit = Edit(what=what, name=name, entry=None if entry is None else {**there, **entry})
+            there: dict[str, Any] = entry_of(stored, what, name) if name and name != "nobody" else {}
+            edit = Edit(what=what, name=name, entry=None if entry is None else there | entry)
             with pytest.raises(EditError) as raised:
                 await desk.carry_out(edit, "me")
             for key, words in expected.items():

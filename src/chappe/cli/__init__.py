@@ -226,6 +226,61 @@ def carriers(watch: bool, is_json: bool, config: Path | None, data: str | None, 
     print_carriers(settings, is_json=is_json, is_watching=watch)
 
 
+revision = click.IntRange(1, (1 << 62) - 1)
+
+
+@program.command()
+@click.argument("which", metavar="[REVISION]", required=False, type=revision)
+@click.option("--roll-back", "back_to", type=revision, metavar="REVISION", help="Go back to what this version was.")
+@click.option("--dry-run", is_flag=True, help="With --roll-back: only print what it would do.")
+@click.option("--count", type=click.IntRange(1, 1_000), default=50, show_default=True, help="How many to list.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON.")
+@options(config, data, database)
+def versions(
+    which: int | None,
+    back_to: int | None,
+    dry_run: bool,
+    count: int,
+    is_json: bool,
+    config: Path | None,
+    data: str | None,
+    database: str | None,
+) -> None:
+    """List who changed what in the configuration.
+
+    The newest first; REVISION shows one of them. Going back makes a new version whose accounts, carriers, routes and
+    numbers are those of the old one. Balances, subaccounts and passwords that accounts chose themselves stay.
+    """
+    from chappe.cli.versions import print_version, print_versions, roll_back
+
+    if which is not None and back_to is not None:
+        raise click.UsageError("REVISION shows a version and --roll-back goes back to one: give one of them")
+    if dry_run and back_to is None:
+        raise click.UsageError("--dry-run belongs to --roll-back")
+    settings = settings_of(config, store_options(data, database), is_quiet=True)
+    refuse_wrong_url(settings)
+    if back_to is not None:
+        roll_back(settings, back_to, is_dry_run=dry_run, is_json=is_json)
+    elif which is not None:
+        print_version(settings, which, is_json=is_json)
+    else:
+        print_versions(settings, count, is_json=is_json)
+
+
+@program.command()
+@options(config, data, database)
+def export(config: Path | None, data: str | None, database: str | None) -> None:
+    """Print the configuration as a gateway file.
+
+    Without its secrets: a comment stands where each of them belongs, so that the file is not applied without them.
+    """
+    from chappe.cli.versions import print_file
+
+    settings = settings_of(config, store_options(data, database), is_quiet=True)
+    refuse_wrong_url(settings)
+    print_file(settings)
+
+
 @program.group()
 def alias() -> None:
     """Approve the sender names that accounts ask for.

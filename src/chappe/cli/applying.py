@@ -90,7 +90,7 @@ def print_callback_paths(database: Database) -> None:
             click.echo(f"carrier {row.name}: enter the address of this gateway with {path} for delivery reports there")
 
 
-def print_changes(changes: Iterable[Change]) -> None:
+def print_changes(changes: Iterable[Change], nothing: str = "The gateway matches the file: nothing to do.") -> None:
     table = plain_table("", "what", "name", "how")
     for change in changes:
         if change.action is not Action.KEEP:
@@ -99,4 +99,4 @@ def print_changes(changes: Iterable[Change]) -> None:
     if table.row_count:
         print_table(table)
     else:
-        click.echo("The gateway matches the file: nothing to do.")
+        click.echo(nothing)
