@@ -54,6 +54,7 @@ from chappe.gateway.links import LinkDesk
 from chappe.gateway.metrics import Metrics
 from chappe.gateway.number_stock import NumberStock, Wholesaler
 from chappe.gateway.numbers import NumberDesk
+from chappe.gateway.overview import OverviewDesk
 from chappe.gateway.parts import PartDesk
 from chappe.gateway.passwords import PasswordDesk
 from chappe.gateway.people import SWEEP_S, PeopleDesk
@@ -325,6 +326,7 @@ class App:
         """What the panel and the native API ask."""
         self.people = people = PeopleDesk(self._store, self._known, self._clock)
         self._closing.callback(people.close)
+        self._overview = OverviewDesk(self._store, self._known, self._clock)
         versions = VersionDesk(
             store=self._store, sealer=self._sealer, known=KNOWN, clock=self._clock, follow=self._follow
         )
@@ -337,6 +339,7 @@ class App:
             directory=self._known,
             clock=self._clock,
             people=people,
+            overview=self._overview,
             search=search,
             replay=ReplayDesk(self._store, search, self._clock, self._callbacks.run_once),
             statement=StatementDesk(self._store, self._clock, self._known),
@@ -373,7 +376,7 @@ class App:
             ask=front.answer,
             pages=pages,
             carrier_callback=door.answer,
-            site=keeping(make_site(self._make_desks(front), public_url=self.settings.public_url), self._requests),
+            site=keeping(make_site(self.desks, public_url=self.settings.public_url), self._requests),
             requests=self._requests,
         )
         self.smpp = SmppListener(

@@ -7,6 +7,7 @@ from msgspec import Struct
 from chappe.clock import Clock
 from chappe.gateway.directory import Directory
 from chappe.gateway.front import Front
+from chappe.gateway.overview import OverviewDesk
 from chappe.gateway.people import PeopleDesk
 from chappe.gateway.replay import ReplayDesk
 from chappe.gateway.requests import RequestBook
@@ -27,6 +28,7 @@ class Desks(Struct, frozen=True, kw_only=True):
     directory: Callable[[], Directory]
     clock: Clock
     people: PeopleDesk
+    overview: OverviewDesk
     search: SearchDesk
     replay: ReplayDesk
     statement: StatementDesk
