@@ -54,12 +54,8 @@ def test_requests_are_kept_with_their_answers(tmp_path: Path, fronts: int) -> No
             await ask(port, get("/en/api/", login="bob", pwd="battery staple", phones="1", msg="Hello"))
             kept = list(reversed(await everything(app)))
             assert sent.body == b"01"
-            assert [(one.method, one.dialect, one.status, one.answer) for one in kept][0] == (
-                "GET",
-                "smsfox",
-                200,
-                "01",
-            )
+            first = kept[0]
+            assert (first.method, first.dialect, first.status, first.answer) == ("GET", "smsfox", 200, "01")
             assert [bool(one.submission_id) for one in kept] == [True, False, False]
             alice, nobody, bob = (one.account_id for one in kept)
             assert nobody == 0 != alice != bob
