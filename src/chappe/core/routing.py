@@ -27,3 +27,9 @@ class RoutingTable:
             if route is not None:
                 return route
         return None
+
+    def of_number(self, recipient: str) -> list[Route]:
+        """Every route whose prefix the recipient has, the longest first; those of one class before those of all."""
+        classes = (*Service, None)
+        found = (self._routes.get((recipient[:length], each)) for length in self._lengths for each in classes)
+        return list(dict.fromkeys(one for one in found if one is not None))
