@@ -40,6 +40,7 @@ from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
 from chappe.gateway.fleet import Fleet
 from chappe.gateway.front import Front
+from chappe.gateway.idempotency import AnswerDesk
 from chappe.gateway.inbound import (
     DIALECT_DEFAULT,
     MAIL,
@@ -50,6 +51,7 @@ from chappe.gateway.inbound import (
     phone_way,
     storable_read,
 )
+from chappe.gateway.keys import KeyDesk
 from chappe.gateway.links import LinkDesk
 from chappe.gateway.metrics import Metrics
 from chappe.gateway.number_stock import NumberStock, Wholesaler
@@ -73,11 +75,13 @@ from chappe.gateway.simulator import SIMULATED, SimulatorDesk
 from chappe.gateway.statement import StatementDesk
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
+from chappe.gateway.treasury import TreasuryDesk
 from chappe.gateway.versions import VersionDesk
 from chappe.gateway.waiting import WaitingDesk
 from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
 from chappe.listeners.keeping import keeping
+from chappe.listeners.native import native_routes
 from chappe.listeners.pages import health_page, metrics_page
 from chappe.listeners.server import HttpServer
 from chappe.listeners.site import make_site
@@ -326,6 +330,7 @@ class App:
         """What the panel and the native API ask."""
         self.people = people = PeopleDesk(self._store, self._known, self._clock)
         self._closing.callback(people.close)
+        self._answers = AnswerDesk(store=self._store, clock=self._clock, ids=self._ids)
         self._overview = OverviewDesk(self._store, self._known, self._clock)
         versions = VersionDesk(
             store=self._store, sealer=self._sealer, known=KNOWN, clock=self._clock, follow=self._follow
@@ -339,12 +344,16 @@ class App:
             directory=self._known,
             clock=self._clock,
             people=people,
+            keys=KeyDesk(store=self._store, directory=self._known, clock=self._clock, is_demo=self._is_demo),
+            answers=self._answers,
+            api_rate=self.settings.api_rate,
             overview=self._overview,
             search=search,
             replay=ReplayDesk(self._store, search, self._clock, self._callbacks.run_once),
             statement=StatementDesk(self._store, self._clock, self._known),
             waiting=WaitingDesk(self._store, search, self._clock),
             versions=versions,
+            treasury=TreasuryDesk(store=self._store, directory=self._known, clock=self._clock, ids=self._ids),
             is_demo=self._is_demo,
         )
 
@@ -376,7 +385,9 @@ class App:
             ask=front.answer,
             pages=pages,
             carrier_callback=door.answer,
-            site=keeping(make_site(self.desks, public_url=self.settings.public_url), self._requests),
+            site=keeping(
+                make_site(self.desks, native_routes(self.desks), public_url=self.settings.public_url), self._requests
+            ),
             requests=self._requests,
         )
         self.smpp = SmppListener(
@@ -481,6 +492,7 @@ class App:
             ("numbers", NUMBERS_S, self._numbers.renew_once),
             ("stock", STOCK_S, self._stock.run_once),
             ("pins", PINS_S, self._pins.sweep_once),
+            ("kept answers", PINS_S, self._answers.sweep_once),
             ("requests", REQUESTS_S, self._requests.run_once),
             ("old requests", REQUESTS_SWEEP_S, self._requests.sweep_once),
             ("people", SWEEP_S, self.people.sweep_once),

@@ -50,6 +50,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             le=64,
         ),
     ] = 0
+    api_rate: Annotated[
+        float,
+        Meta(description="Requests a second of the native API that each account may make; 0 = any number.", ge=0),
+    ] = 500.0
     allowed_networks: Annotated[
         str,
         Meta(

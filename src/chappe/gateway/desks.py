@@ -7,6 +7,8 @@ from msgspec import Struct
 from chappe.clock import Clock
 from chappe.gateway.directory import Directory
 from chappe.gateway.front import Front
+from chappe.gateway.idempotency import AnswerDesk
+from chappe.gateway.keys import KeyDesk
 from chappe.gateway.overview import OverviewDesk
 from chappe.gateway.people import PeopleDesk
 from chappe.gateway.replay import ReplayDesk
@@ -14,6 +16,7 @@ from chappe.gateway.requests import RequestBook
 from chappe.gateway.search import SearchDesk
 from chappe.gateway.simulator import SimulatorDesk
 from chappe.gateway.statement import StatementDesk
+from chappe.gateway.treasury import TreasuryDesk
 from chappe.gateway.versions import VersionDesk
 from chappe.gateway.waiting import WaitingDesk
 from chappe.store.database import StoreError
@@ -28,12 +31,16 @@ class Desks(Struct, frozen=True, kw_only=True):
     directory: Callable[[], Directory]
     clock: Clock
     people: PeopleDesk
+    keys: KeyDesk
+    answers: AnswerDesk
     overview: OverviewDesk
     search: SearchDesk
     replay: ReplayDesk
     statement: StatementDesk
     waiting: WaitingDesk
     versions: VersionDesk
+    treasury: TreasuryDesk
     requests: RequestBook
     simulator: SimulatorDesk
     is_demo: bool = False
+    api_rate: float = 500.0  # requests a second of the native API that each account may make; 0 = any number
