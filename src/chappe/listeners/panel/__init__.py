@@ -1,6 +1,6 @@
 """The control panel: one module per group of pages, each with its `ROUTES`; `frame.py` is what they stand in."""
 
-from chappe.listeners.panel import callbacks, inbound, ledger, messages, overview, people, scheduled
+from chappe.listeners.panel import callbacks, inbound, keys, ledger, messages, overview, people, scheduled
 from chappe.listeners.panel.frame import PanelRoute
 
 # In the order of the navigation; one line for each module of pages.
@@ -11,5 +11,6 @@ ROUTES: tuple[PanelRoute, ...] = (
     *scheduled.ROUTES,
     *callbacks.ROUTES,
     *ledger.ROUTES,
+    *keys.ROUTES,
     *people.ROUTES,
 )

@@ -13,6 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 8, 10, 26  # around the plot
 TICKS = 4
 X_LABELS = 6
 GAP = 0.18  # of a bar's width
+BAR_MAX = 64.0
 
 
 class Series(NamedTuple):
@@ -97,7 +98,8 @@ def bars(words: Words, labels: Sequence[str], series: Sequence[Series]) -> Chart
                 f"{one.name} {words.write(of(one, place))}" for one in series if one.values[place] is not None
             )
             x = LEFT + step * place
-            stacked = tuple(stack(series, place, top, x + step * GAP / 2, step * (1 - GAP)))
+            width = min(BAR_MAX, step * (1 - GAP))
+            stacked = tuple(stack(series, place, top, x + (step - width) / 2, width))
             yield Column(f"{label}: {said}", stacked, coordinate(x), coordinate(step))
 
     return chart(words, labels, series, top, not any(sums), columns=tuple(columns()))
