@@ -69,5 +69,5 @@ class Replays:
         again = [(row[0], row[1], row[2]) for row in theirs if row[2] in wish.states and row[2] in ENDED]
         earlier = [row for row in theirs if row[2] == "pending" and row[3] == 0] if is_repeat else []
         if again:
-            transaction.run(self._replay, again)
+            transaction.run(self._replay, again, now=wish.now_ms)
         return len(again) + len(earlier)
