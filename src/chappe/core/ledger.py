@@ -29,6 +29,7 @@ class Purse(StrEnum):
 
 class Kind(StrEnum):
     CREDIT = "credit"
+    DEBIT = "debit"  # a credit taken back, or paid out
     RESERVE = "reserve"
     POST = "post"
     VOID = "void"
@@ -49,6 +50,7 @@ class Transfer(Struct, frozen=True):
 
 TRANSFERS: dict[Kind, Transfer] = {
     Kind.CREDIT: Transfer("credit", Purse.FUNDING, Purse.AVAILABLE),
+    Kind.DEBIT: Transfer("credit", Purse.AVAILABLE, Purse.FUNDING),
     Kind.RESERVE: Transfer("reserve", Purse.AVAILABLE, Purse.RESERVED),
     Kind.POST: Transfer("settle", Purse.RESERVED, Purse.REVENUE),
     Kind.VOID: Transfer("settle", Purse.RESERVED, Purse.AVAILABLE),
@@ -60,7 +62,7 @@ TRANSFERS: dict[Kind, Transfer] = {
 }
 
 # What is paid in, and what moves between accounts.
-CREDITS = (Kind.CREDIT, Kind.GIVE, Kind.TAKE, Kind.GIVE_BACK, Kind.TAKE_BACK)
+CREDITS = (Kind.CREDIT, Kind.DEBIT, Kind.GIVE, Kind.TAKE, Kind.GIVE_BACK, Kind.TAKE_BACK)
 
 
 class Entry(Struct, frozen=True, kw_only=True):

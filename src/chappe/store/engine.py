@@ -39,6 +39,7 @@ from chappe.store.money import Ledger
 from chappe.store.nodes import Node, Nodes
 from chappe.store.numbers import Numbers
 from chappe.store.parts import Parts
+from chappe.store.payments import Payments
 from chappe.store.people import People
 from chappe.store.phonebook import Phonebook
 from chappe.store.pins import Pins
@@ -72,6 +73,7 @@ class Store:
         self.nodes = Nodes(database)
         self.configuration = Configuration(database, self.ledger)
         self.versions = Versions(database, self.configuration)
+        self.payments = Payments(database, self.ledger)
         self.figures = Figures(database)
         self.sessions = Sessions(database)
         self.reselling = Reselling(database, self.ledger, self.configuration)

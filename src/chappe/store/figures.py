@@ -280,6 +280,10 @@ IS_TRANSFER = or_(
 )
 MOVES = (Kind.GIVE, Kind.TAKE, Kind.GIVE_BACK, Kind.TAKE_BACK)
 IS_MOVE = entry.c.phase.in_([constant(TRANSFERS[kind].phase) for kind in MOVES])
+IS_PAID_BACK = and_(
+    entry.c.phase == constant(TRANSFERS[Kind.DEBIT].phase),
+    entry.c.debit == constant(TRANSFERS[Kind.DEBIT].debit.value),
+)
 IS_OF_MESSAGE = ~or_(entry.c.phase == constant(TRANSFERS[Kind.CREDIT].phase), IS_RENT, IS_MOVE)
 
 
@@ -288,6 +292,13 @@ def in_transit() -> Question:
     halves = select(entry.c.source_id).where(IS_MOVE).group_by(entry.c.source_id)
     stuck = halves.having(flow(Purse.TRANSIT) != constant(0)).subquery()
     return select(func.count(), func.min(stuck.c.source_id)).select_from(stuck)
+
+
+def unmoved() -> Question:
+    """How many payments of the house have no entry, and the first of them."""
+    of_house = purchase.c.account_id == constant(HOUSE)
+    moved = exists().where(entry.c.source_id == purchase.c.id, entry.c.phase == constant(TRANSFERS[Kind.CREDIT].phase))
+    return select(func.count(), func.min(purchase.c.id)).where(of_house, not_(moved))
 
 
 # What must not exist. A failed message that a carrier had taken keeps its price (a receipt told of the failure); one
@@ -319,4 +330,8 @@ QUESTIONS: dict[str, Question] = {
         IS_MOVE, not_(exists().where(purchase.c.id == entry.c.source_id))
     ),
     "credit that left one account and did not reach another": in_transit(),
+    "money paid back without a payment": wrong_entries(
+        IS_PAID_BACK, not_(exists().where(purchase.c.id == entry.c.source_id))
+    ),
+    "payments whose money was not moved": unmoved(),
 }

@@ -26,6 +26,7 @@ COLUMNS = (
 # What the kinds of entries are called.
 KINDS = {
     Kind.CREDIT: "paid in",
+    Kind.DEBIT: "paid back",
     Kind.RESERVE: "reserved",
     Kind.POST: "spent",
     Kind.VOID: "given back",
