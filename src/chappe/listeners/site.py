@@ -5,7 +5,6 @@ One Starlette application; `HttpListener` hands it the paths that are no dialect
 
 import mimetypes
 from collections.abc import Awaitable, Callable, Iterable
-from importlib import import_module
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from chappe.gateway.desks import Desks
 from chappe.listeners.http import Receive, Scope, Send, Site
+from chappe.listeners.native import native_routes
 from chappe.listeners.panel import ROUTES
 from chappe.listeners.panel.frame import HEADERS, ROOT, STATIC, Panel, PanelRoute
 
@@ -23,15 +23,8 @@ FOREVER = "public, max-age=31536000, immutable"  # the address changes with the 
 API_ROOT = "/v1"
 
 
-def make_site(
-    desks: Desks,
-    native: Iterable[BaseRoute] = (),
-    *,
-    panel_routes: Iterable[PanelRoute] = ROUTES,
-    public_url: str = "",
-) -> Site:
-    """The application. `native` are the routes of the native API."""
-    native = native or native_routes_of(desks)
+def make_site(desks: Desks, *, panel_routes: Iterable[PanelRoute] = ROUTES, public_url: str = "") -> Site:
+    """The application. `public_url` is where people reach it, if that is not what their browser says."""
     panel = Panel(desks, panel_routes, public_url=public_url)
 
     async def fault(request: Request, error: Exception) -> Response:
@@ -45,18 +38,9 @@ def make_site(
         Route(ROOT, to_overview, methods=["GET"]),
         Route(ROOT + "/static/{name}", static_file, methods=["GET"]),
         *panel.routes(),
-        *native,
+        *native_routes(desks),
     ]
     return guarded(Starlette(routes=routes, exception_handlers={HTTPException: fault}))
-
-
-def native_routes_of(desks: Desks) -> Iterable[BaseRoute]:
-    try:
-        module: Any = import_module("chappe.listeners.native")
-    except ImportError:
-        return ()
-    made: Iterable[BaseRoute] = module.native_routes(desks) if hasattr(module, "native_routes") else ()
-    return made
 
 
 async def front_door(request: Request) -> Response:

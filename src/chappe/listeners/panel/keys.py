@@ -5,6 +5,18 @@ from starlette.responses import Response
 from chappe.core.people import OF_ACCOUNTS, ApiKey, Permission
 from chappe.listeners.panel.frame import PanelRequest, PanelRoute
 
+# What most programs need, ticked at first.
+USUAL = frozenset(
+    {
+        Permission.SEND,
+        Permission.READ_MESSAGES,
+        Permission.CHANGE_MESSAGES,
+        Permission.READ_INBOUND,
+        Permission.READ_CALLBACKS,
+        Permission.READ_MONEY,
+    }
+)
+
 
 async def show(panel: PanelRequest) -> Response:
     return await keys_page(panel)
@@ -23,7 +35,7 @@ async def keys_page(panel: PanelRequest, status: int = 200, error: str = "", mad
         accounts=sorted((one.name, one.id) for one in directory.accounts_by_name.values())
         if panel.caller.account is None
         else [],
-        scopes=[(one.value, one.value in chosen or not chosen) for one in offered(panel)],
+        scopes=[(one.value, one.value in chosen if panel.form else one in USUAL) for one in offered(panel)],
         may_change=panel.caller.may(Permission.CHANGE_KEYS),
         form=panel.form,
         error=error,
