@@ -6,10 +6,11 @@ thread: a first pass tells the encoding, the second one reads.
 """
 
 import codecs
+import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 from typing import BinaryIO
 
@@ -81,7 +82,8 @@ class Sheet:
         self.delimiter = choices.delimiter or (hint[1] if hint else tell_delimiter(sample))
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             raise bad(Trouble.UNKNOWN_DELIMITER, word=choices.delimiter[:10])
-        beginning = list(islice(self._cells(), SAMPLE_ROWS))
+        with contextlib.closing(self._cells()) as cells:
+            beginning = list(islice(cells, SAMPLE_ROWS))
         if not beginning:
             raise bad(Trouble.EMPTY)
         first = beginning[0][1]
@@ -123,7 +125,7 @@ class Sheet:
         found = sum(place < len(cells) and read_number(cells[place], self._country) is not None for cells in rows)
         return found / len(rows) if rows else 0.0
 
-    def _cells(self) -> Iterator[tuple[int, list[str]]]:
+    def _cells(self) -> Generator[tuple[int, list[str]], None, None]:
         """The cells of each row that has any, with the line it begins at."""
         source = Lines(self._file, self.encoding)
         reader = csv.reader(source, delimiter=self.delimiter)
@@ -173,7 +175,8 @@ class Lines:
         self._row_size = 0
 
     def close(self) -> None:
-        self._text.detach()
+        with contextlib.suppress(ValueError):  # somebody closed the file
+            self._text.detach()
 
 
 def is_blank(cells: list[str]) -> bool:
