@@ -70,7 +70,13 @@ class SmppHash(NamedTuple):
     value: str
 
 
-Stored = AccountRow | CarrierRow | SmppHash
+class WebhookSeal(NamedTuple):
+    """What is stored of an account's own secret for callbacks; empty where it has none."""
+
+    value: str
+
+
+Stored = AccountRow | CarrierRow | SmppHash | WebhookSeal
 IsSame = Callable[[Stored, Password], bool]
 Touched = frozenset[tuple[str, str]]  # what and name, of the entries that a wish speaks of
 
@@ -192,7 +198,9 @@ def account_difference(
                 yield f"balance: {format_micros(wish.balance_micros)}"
         before = account_settings(row) if row else AccountSettings()
         smpp_hash = before.smpp_password_hash
-        yield from settings_difference(before, msgspec.structs.replace(wish.settings, smpp_password_hash=smpp_hash))
+        seal = before.webhook_secret_sealed
+        after = msgspec.structs.replace(wish.settings, smpp_password_hash=smpp_hash, webhook_secret_sealed=seal)
+        yield from settings_difference(before, after)
         limit_micros = row.limit_micros if row else 0
         if limit_micros != wish.limit_micros:
             yield f"limit: {format_micros(-limit_micros)} -> {format_micros(-wish.limit_micros)}"
@@ -200,6 +208,8 @@ def account_difference(
             yield "password: changed"
         if not is_same(SmppHash(smpp_hash), wish.smpp_password):
             yield "smpp_password: changed"
+        if not is_same(WebhookSeal(seal), wish.webhook_secret):
+            yield "webhook_secret: changed"
         for key in ("receipt_url", "inbound_url"):
             url = getattr(wish.settings, key)
             if row is not None and (row.id, url) in stored.disabled_urls:
@@ -318,11 +328,14 @@ def as_it_is(stored: StoredConfiguration) -> GatewayFile:
     )
 
 
-def account_wish(row: AccountRow, password: Password = None, smpp_password: Password = None) -> AccountWish:
+def account_wish(
+    row: AccountRow, password: Password = None, smpp_password: Password = None, webhook_secret: Password = None
+) -> AccountWish:
     return AccountWish(
         name=row.name,
         password=password,
         smpp_password=smpp_password,
+        webhook_secret=webhook_secret,
         limit_micros=row.limit_micros,
         settings=account_settings(row),
     )
@@ -347,6 +360,8 @@ def sameness(sealer: Sealer) -> IsSame:
     def is_same(row: Stored, password: Password) -> bool:
         if password is None:
             return True
+        if isinstance(row, WebhookSeal):
+            return is_sealed(row.value, password)
         if isinstance(password, StoredSecret):
             return password.hashed == row.value if isinstance(row, SmppHash) else is_stored(row, password)
         if isinstance(row, SmppHash):
@@ -358,10 +373,15 @@ def sameness(sealer: Sealer) -> IsSame:
     def is_stored(row: AccountRow | CarrierRow, password: StoredSecret) -> bool:
         if isinstance(row, AccountRow):
             return row.password_hash == password.hashed
-        if row.password_sealed == password.sealed:
+        return is_sealed(row.password_sealed, password)
+
+    def is_sealed(sealed: str, secret: Secret | StoredSecret) -> bool:
+        if isinstance(secret, Secret):
+            return bool(sealed) == bool(secret) and (not sealed or sealer.keeps(sealed, secret.value))
+        if sealed == secret.sealed:
             return True
         try:
-            return sealer.keeps(row.password_sealed, sealer.unseal(password.sealed))
+            return sealer.keeps(sealed, sealer.unseal(secret.sealed))
         except SealError:
             return False
 
@@ -513,7 +533,9 @@ class Writing:
                 smpp_hash = stored_hash
             case Secret() as smpp_password if not self._is_same(SmppHash(smpp_hash), smpp_password):
                 smpp_hash = hash_password(smpp_password.value) if smpp_password else ""
-        settings = msgspec.structs.replace(wish.settings, smpp_password_hash=smpp_hash)
+        settings = msgspec.structs.replace(
+            wish.settings, smpp_password_hash=smpp_hash, webhook_secret_sealed=self._webhook_seal(row, wish)
+        )
         return AccountPut(
             name=wish.name,
             password_hash=hashed,
@@ -522,6 +544,15 @@ class Writing:
             opening_micros=wish.balance_micros,
             limit_micros=wish.limit_micros,
         )
+
+    def _webhook_seal(self, row: AccountRow | None, wish: AccountWish) -> str:
+        sealed = account_settings(row).webhook_secret_sealed if row else ""
+        match wish.webhook_secret:
+            case StoredSecret(sealed=stored):
+                return stored
+            case Secret() as secret if not self._is_same(WebhookSeal(sealed), secret):
+                return self._sealer.seal(secret.value)
+        return sealed
 
 
 def route_put(wish: RouteWish) -> RoutePut:

@@ -55,11 +55,12 @@ class AccountSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     # What the record does not carry
     api_key_digest: str = ""
     smpp_password_hash: str = ""
+    webhook_secret_sealed: str = ""
     details: dict[str, str] = {}  # of a subaccount, in the words of whoever made it
     made_ms: int = 0  # likewise
 
 
-KEPT_APART = frozenset({"api_key_digest", "smpp_password_hash", "details", "made_ms"})
+KEPT_APART = frozenset({"api_key_digest", "smpp_password_hash", "webhook_secret_sealed", "details", "made_ms"})
 # A subaccount has these of its parent, whatever becomes of them: it may do nothing that its parent may not.
 INHERITED = (
     "currency",
@@ -210,7 +211,8 @@ def account_of(row: AccountRow, settings: AccountSettings, sealer: Sealer, paren
     values = {name: value for name, value in msgspec.structs.asdict(settings).items() if name not in KEPT_APART}
     if parent is not None:
         values |= {name: getattr(parent, name) for name in INHERITED}
-    return Account(id=row.id, name=row.name, token=token, **values)
+    webhook_secret = Secret(sealer.unseal(settings.webhook_secret_sealed))
+    return Account(id=row.id, name=row.name, token=token, webhook_secret=webhook_secret, **values)
 
 
 def with_senders(one: Account, approved: Iterable[str]) -> Account:

@@ -127,7 +127,8 @@ def read(edit: Edit, there: Wish | None, known: Known) -> Wish:
     table = dict(edit.entry or {})
     kept: dict[str, Any] = {}
     if isinstance(there, AccountWish):
-        kept = {"password": None, "smpp_password": None, "api_key": there.settings.api_key_digest}
+        secrets = dict.fromkeys(("password", "smpp_password", "webhook_secret"))
+        kept = {**secrets, "api_key": there.settings.api_key_digest}
     elif isinstance(there, CarrierWish):
         kept = {"password": None}
         options = table.get("options")

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from chappe.core.ledger import parse_micros
 from chappe.core.model import Secret, Service
 from chappe.core.routing import PREFIX_MAX
+from chappe.core.webhooks import octets_of
 from chappe.gateway.secrets import key_digest
 from chappe.sms.numbers import OriginatorKind, parse_msisdn, parse_originator
 
@@ -83,6 +84,16 @@ def read_api_key(value: object) -> str:
 def read_smpp_password(value: object) -> Secret:
     if not (isinstance(value, str) and 0 < len(value.encode()) <= SMPP_PASSWORD_MAX and value.isprintable()):
         raise ValueError(f"must be a text of 1 to {SMPP_PASSWORD_MAX} characters in quotes: SMPP has room for no more")
+    return Secret(value)
+
+
+def read_webhook_secret(value: object) -> Secret:
+    if not isinstance(value, str):
+        raise ValueError("must be a text in quotes")
+    try:
+        octets_of(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, such as `openssl rand -base64 32` makes them") from None
     return Secret(value)
 
 

@@ -42,6 +42,7 @@ from chappe.gateway.file_values import (
     read_smpp_password,
     read_text,
     read_timezone,
+    read_webhook_secret,
     read_word,
     read_yes,
     suggestion,
@@ -96,6 +97,7 @@ class AccountWish(Struct, frozen=True, kw_only=True):
     name: str
     password: Password
     smpp_password: Password = Secret("")  # empty = the password
+    webhook_secret: Password = Secret("")  # empty = one made from the password
     balance_micros: int = 0  # credited once, when the account is made
     limit_micros: int = 0  # how far its money may go down; negative = credit
     settings: AccountSettings
@@ -217,6 +219,7 @@ def account_keys(known: Known) -> dict[str, Key]:
         "recipients_max": Key(number_in(1, RECIPIENTS_MAX, int)),
         "priority": Key(one_of(Priority)),
         "smpp_password": Key(read_smpp_password),
+        "webhook_secret": Key(read_webhook_secret),
         **smpp_access_keys(known),
     }
 
@@ -350,6 +353,7 @@ class Reading:
             name=values.pop("name"),
             password=values.pop("password"),
             smpp_password=values.pop("smpp_password", Secret("")),
+            webhook_secret=values.pop("webhook_secret", Secret("")),
             balance_micros=values.pop("balance", 0),
             limit_micros=-values.pop("limit", 0),
             settings=AccountSettings(

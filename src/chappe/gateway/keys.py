@@ -2,7 +2,7 @@
 
 A key is `live_` or `test_` and 43 characters of 256 random bits, so a plain digest of it is kept, by which it is found.
 What this node knows of a key it looks up anew when that is half a second old: a key that was ended anywhere is good
-nowhere a moment later. A test key asks as its account in test mode. A key of account 0 is one of whoever runs the gateway.
+nowhere a moment later. A test key asks as its account in test mode. A key of account 0 is of whoever runs the gateway.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ from chappe.gateway.gateway_file import (
 )
 
 PLACES = 4  # of prices
-SECRETS = ("password", "api_key", "smpp_password")
+SECRETS = ("password", "api_key", "smpp_password", "webhook_secret")
 PLACEHOLDER = "write it here"
 BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -145,6 +145,8 @@ def entry_lines(wish: Wish, known: Known, with_smpp_password: Iterable[str]) -> 
             yield f'# api_key = "{PLACEHOLDER}"'
         if wish.name in with_smpp_password:
             yield f'# smpp_password = "{PLACEHOLDER}"'
+        if wish.settings.webhook_secret_sealed:
+            yield f'# webhook_secret = "{PLACEHOLDER}"'
     elif isinstance(wish, CarrierWish) and wish.settings.login:
         yield f'# password = "{PLACEHOLDER}"'
 

@@ -122,8 +122,9 @@ def wishes_of(stored: StoredConfiguration, then: Standing, kept: set[str]) -> Ga
 
 def account_then(row: AccountRow, *, is_kept: bool) -> AccountWish:
     password = None if is_kept else StoredSecret(hashed=row.password_hash, sealed=row.token_sealed)
-    smpp_password = StoredSecret(hashed=account_settings(row).smpp_password_hash)
-    return account_wish(row, password, smpp_password)
+    settings = account_settings(row)
+    smpp_password = StoredSecret(hashed=settings.smpp_password_hash)
+    return account_wish(row, password, smpp_password, StoredSecret(sealed=settings.webhook_secret_sealed))
 
 
 def version_at(versions: Versions, transaction: Transaction, revision: int) -> Standing:
