@@ -27,6 +27,7 @@ from chappe.core.ids import IdMaker
 from chappe.core.model import Account, Carrier, Inbound, Receipt, Secret, Submission
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, Reply, plain
 from chappe.dialects.known import known_dialects
+from chappe.dialects.native import NATIVE
 from chappe.dialects.smpp import SMPP
 from chappe.dialects.smpp.south import heard_together
 from chappe.gateway.accounts import Accounts
@@ -35,6 +36,8 @@ from chappe.gateway.blocks import Blacklist, BlockDesk
 from chappe.gateway.bound import BoundDesk
 from chappe.gateway.callbacks import CLAIM_MAX, CallbackDesk, Way
 from chappe.gateway.desks import Desks
+from chappe.gateway.campaign_rounds import CampaignRounds
+from chappe.gateway.campaigns import CampaignDesk
 from chappe.gateway.directory import Directory, DirectoryHolder
 from chappe.gateway.dispatch import Dispatcher
 from chappe.gateway.feed import Feed
@@ -73,6 +76,7 @@ from chappe.gateway.secrets import Sealer, SealError
 from chappe.gateway.sessions import WRITTEN_S, SessionDesk
 from chappe.gateway.simulator import SIMULATED, SimulatorDesk
 from chappe.gateway.statement import StatementDesk
+from chappe.gateway.story import StoryDesk
 from chappe.gateway.submission import Intake
 from chappe.gateway.ticker import tick
 from chappe.gateway.treasury import TreasuryDesk
@@ -99,6 +103,7 @@ from chappe.store.engine import Store
 from chappe.store.messages import Expiry
 from chappe.store.migrate import migrate
 from chappe.store.nodes import RENEW_S
+from chappe.store.tallies import TallySweep
 
 log = structlog.get_logger()
 
@@ -116,6 +121,8 @@ NUMBERS_S = 60.0
 STOCK_S = 300.0
 EXPIRE_MAX = 5_000  # each time: a thousand a second
 PINS_S = 60.0
+TALLIES_S = 60.0
+CAMPAIGNS_S = 1.0
 REQUESTS_S = 1.0
 REQUESTS_SWEEP_S = 60.0
 # Shares of the time that shutdown has: answer what was asked, hear what was sent, call back what is due.
@@ -351,10 +358,33 @@ class App:
             search=search,
             replay=ReplayDesk(self._store, search, self._clock, self._callbacks.run_once),
             statement=StatementDesk(self._store, self._clock, self._known),
+            story=StoryDesk(self._store, self._known, self._requests.of_submission),
             waiting=WaitingDesk(self._store, search, self._clock),
             versions=versions,
+            campaigns=self._make_campaigns(),
             treasury=TreasuryDesk(store=self._store, directory=self._known, clock=self._clock, ids=self._ids),
             is_demo=self._is_demo,
+        )
+
+    def _make_campaigns(self) -> CampaignDesk:
+        store, clock, ids, intake = self._store, self._clock, self._ids, self._intake
+        self._campaign_rounds = CampaignRounds(
+            store=store,
+            directory=self._known,
+            clock=clock,
+            ids=ids,
+            intake=intake,
+            dialect=NATIVE,
+            is_blocked=self._blacklist.is_blocked,
+        )
+        return CampaignDesk(
+            store=store,
+            directory=self._known,
+            clock=clock,
+            ids=ids,
+            intake=intake,
+            dialect=NATIVE,
+            is_blocked=self._blacklist.is_blocked,
         )
 
     def _build_listener(self, front: Front) -> None:
@@ -497,6 +527,8 @@ class App:
             ("old requests", REQUESTS_SWEEP_S, self._requests.sweep_once),
             ("people", SWEEP_S, self.people.sweep_once),
             ("sessions", WRITTEN_S, self._sessions.run_once),
+            ("tallies", TALLIES_S, self._forget_minutes),
+            ("campaigns", CAMPAIGNS_S, self._campaign_rounds.run),
         )
         tickers = [asyncio.create_task(tick(name, period_s, each)) for name, period_s, each in rounds]
         self._closing.push_async_callback(end, tickers)
@@ -507,6 +539,11 @@ class App:
 
     async def _expire(self) -> None:
         self._callbacks.announce(await self._store.expire(Expiry(self._clock.now_ms(), EXPIRE_MAX)))
+
+    async def _forget_minutes(self) -> None:
+        sweep = TallySweep(self._clock.now_ms())
+        while await self._store.commit(self._store.tallies.sweep, sweep) == sweep.count_max:
+            pass
 
     async def _write_sessions(self) -> None:
         with contextlib.suppress(StoreError):  # they only end a little early

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from chappe.clock import Clock
+from chappe.gateway.campaigns import CampaignDesk
 from chappe.gateway.directory import Directory
 from chappe.gateway.front import Front
 from chappe.gateway.idempotency import AnswerDesk
@@ -16,6 +17,7 @@ from chappe.gateway.requests import RequestBook
 from chappe.gateway.search import SearchDesk
 from chappe.gateway.simulator import SimulatorDesk
 from chappe.gateway.statement import StatementDesk
+from chappe.gateway.story import StoryDesk
 from chappe.gateway.treasury import TreasuryDesk
 from chappe.gateway.versions import VersionDesk
 from chappe.gateway.waiting import WaitingDesk
@@ -37,10 +39,12 @@ class Desks(Struct, frozen=True, kw_only=True):
     search: SearchDesk
     replay: ReplayDesk
     statement: StatementDesk
+    story: StoryDesk
     waiting: WaitingDesk
     versions: VersionDesk
     treasury: TreasuryDesk
     requests: RequestBook
     simulator: SimulatorDesk
+    campaigns: CampaignDesk
     is_demo: bool = False
     api_rate: float = 500.0  # requests a second of the native API that each account may make; 0 = any number

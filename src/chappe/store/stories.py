@@ -10,7 +10,6 @@ from chappe.store.messages import MESSAGE_COLUMNS, STATES, message_of
 from chappe.store.schema import (
     callback,
     carrier_reference,
-    configuration_version,
     entry,
     happening,
     message,
@@ -70,14 +69,6 @@ class StoredStory(Struct, frozen=True, kw_only=True):
     callbacks: tuple[CallbackSeen, ...]
 
 
-class VersionSeen(Struct, frozen=True, kw_only=True):
-    """A version of the configuration. `content` is JSON."""
-
-    revision: int
-    made_ms: int
-    content: str
-
-
 class StoryBook:
     def __init__(self, database: Database) -> None:
         which = bindparam("which", type_=BigInteger)
@@ -129,13 +120,6 @@ class StoryBook:
             .order_by(callback.c.id)
             .limit(constant(CALLBACKS_MAX)),
         )
-        self._version = Prepared(
-            database,
-            select(configuration_version.c.revision, configuration_version.c.made_ms, configuration_version.c.content)
-            .where(configuration_version.c.made_ms <= bindparam("at", type_=BigInteger))
-            .order_by(configuration_version.c.revision.desc())
-            .limit(constant(1)),
-        )
 
     def story(self, transaction: Transaction, message_id: int) -> StoredStory | None:
         rows = transaction.rows(self._message, which=message_id)
@@ -174,8 +158,3 @@ class StoryBook:
                 for each in transaction.rows(self._callbacks, which=message_id)
             ),
         )
-
-    def version_at(self, transaction: Transaction, at_ms: int) -> VersionSeen | None:
-        """The configuration that was in force at an instant, where it is still known."""
-        rows = transaction.rows(self._version, at=at_ms)
-        return VersionSeen(revision=rows[0][0], made_ms=rows[0][1], content=rows[0][2]) if rows else None
