@@ -27,11 +27,13 @@ class BadCursor(ValueError):
 
 
 class BalancedLine(Struct, frozen=True, kw_only=True):
-    """A line, and what there was after it; of a move, the other account's name."""
+    """A line, and what there was after it; of a move, the other account's name; of that and of payments, what was said
+    about it."""
 
     line: Line
     balance: Totals
     other: str = ""
+    words: tuple[str, ...] = ()
 
 
 class StatementPage(Struct, frozen=True, kw_only=True):
@@ -80,7 +82,8 @@ class StatementDesk:
         closing = balance = Totals(available_micros=place.available_micros, reserved_micros=place.reserved_micros)
         lines = []
         for line in found.lines:
-            lines.append(BalancedLine(line=line, balance=balance, other=self._name(line.other_id)))
+            words = tuple(one for one in details_of(line).values() if one)
+            lines.append(BalancedLine(line=line, balance=balance, other=self._name(line.other_id), words=words))
             balance = balance.less(Totals(available_micros=line.available_micros, reserved_micros=line.reserved_micros))
         return StatementPage(
             lines=tuple(lines),
@@ -118,6 +121,10 @@ class StatementDesk:
     def _name(self, account_id: int) -> str:
         account = self._directory().account(account_id) if account_id else None
         return account.name if account is not None else ""
+
+
+def details_of(line: Line) -> dict[str, str]:
+    return msgspec.json.decode(line.details, type=dict[str, str])
 
 
 def written_cursor(floor: Key, balance: Totals, as_of_ms: int) -> str:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import BigInteger, Select, and_, bindparam, not_, select
 
 from chappe.core.ids import ID_MAX, first_id, made_ms
-from chappe.core.ledger import CREDITS, TRANSFERS, Kind, Purse
+from chappe.core.ledger import TRANSFERS, Kind, Purse
 from chappe.store.database import Batch, Database, Prepared, Row, Transaction, constant
 from chappe.store.figures import Figures
-from chappe.store.histories import flow
+from chappe.store.histories import IS_CREDIT, flow
 from chappe.store.schema import RENTS as IS_RENT
 from chappe.store.schema import entry, message, purchase, rented_number
 
@@ -47,7 +47,8 @@ class Line(Struct, frozen=True, kw_only=True):
     reserved_micros: int
     recipient: str = ""  # of a message
     segments: int = 0
-    other_id: int = 0  # the account that credit came from or went to
+    other_id: int = 0  # the account that credit came from or went to; 0 = the house
+    details: str = "{}"  # JSON: what was said about a payment or a move
     number: str = ""  # that is rented
     month: int = 0  # of the rent, from 1
 
@@ -123,7 +124,7 @@ class Statements:
         ids = Batch(database, id=BigInteger)
         self._purchases = Prepared(
             database,
-            select(purchase.c.id, purchase.c.account_id, purchase.c.subaccount_id).where(
+            select(purchase.c.id, purchase.c.account_id, purchase.c.subaccount_id, purchase.c.details).where(
                 purchase.c.id.in_(select(ids.c.id))
             ),
             ids,
@@ -212,20 +213,16 @@ class Statements:
         return dict(transaction.rows(self._numbers, account=account_id))
 
     def _told(self, transaction: Transaction, page: Sequence[Line], account_id: int) -> tuple[Line, ...]:
-        """With the other account of each move."""
+        """With the other account of each move, and what was said about it."""
         moves = sorted({line.source_id for line in page if line.kind in MOVES})
         if not moves:
             return tuple(page)
-        others = {
-            row[0]: row[2] if row[1] == account_id else row[1]
-            for row in transaction.rows(self._purchases, [(each,) for each in moves])
-        }
-        return tuple(with_other(line, others.get(line.source_id, 0)) for line in page)
+        known = {row[0]: row[1:] for row in transaction.rows(self._purchases, [(each,) for each in moves])}
+        return tuple(with_purchase(line, known.get(line.source_id), account_id) for line in page)
 
 
-MOVES = frozenset({Kind.GIVE, Kind.TAKE, Kind.GIVE_BACK, Kind.TAKE_BACK})
+MOVES = frozenset({Kind.CREDIT, Kind.DEBIT, Kind.GIVE, Kind.TAKE, Kind.GIVE_BACK, Kind.TAKE_BACK})
 ORDER = {kind: index for index, kind in enumerate(Kind)}  # of entries of one thing in one moment
-IS_CREDIT = entry.c.phase.in_([constant(TRANSFERS[kind].phase) for kind in CREDITS])
 ENTRY_COLUMNS = (
     entry.c.source_id,
     entry.c.phase,
@@ -301,15 +298,8 @@ def effect(purse: Purse, debit: str, credit: str, amount_micros: int) -> int:
     return amount_micros * ((credit == purse.value) - (debit == purse.value))
 
 
-def with_other(line: Line, other_id: int) -> Line:
-    if line.kind not in MOVES:
+def with_purchase(line: Line, known: Row | None, account_id: int) -> Line:
+    if line.kind not in MOVES or known is None:
         return line
-    return Line(
-        at_ms=line.at_ms,
-        made_ms=line.made_ms,
-        kind=line.kind,
-        source_id=line.source_id,
-        available_micros=line.available_micros,
-        reserved_micros=line.reserved_micros,
-        other_id=other_id,
-    )
+    giver_id, taker_id, details = known
+    return structs.replace(line, other_id=taker_id if giver_id == account_id else giver_id, details=details)

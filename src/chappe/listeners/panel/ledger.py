@@ -27,6 +27,7 @@ COLUMNS = (
 KINDS = {
     Kind.CREDIT: "paid in",
     Kind.DEBIT: "paid back",
+    Kind.DEBIT: "paid back",
     Kind.RESERVE: "reserved",
     Kind.POST: "spent",
     Kind.VOID: "given back",
@@ -119,7 +120,7 @@ def what_for(one: BalancedLine) -> str:
     line = one.line
     if line.recipient:
         return f"{line.source_id} {line.recipient}"
-    return " ".join(each for each in (one.other, line.number, str(line.month or "")) if each)
+    return " ".join(each for each in (one.other, *one.words, line.number, str(line.month or "")) if each)
 
 
 ROUTES = (
