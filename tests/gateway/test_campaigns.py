@@ -83,6 +83,7 @@ class Hall:
             ids=middle.ids,
             intake=middle.intake,
             dialect=SMSFOX,
+            is_blocked=middle.blacklist.is_blocked,
         )
         self.rounds = CampaignRounds(
             store=middle.store,

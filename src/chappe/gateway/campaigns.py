@@ -38,11 +38,12 @@ from chappe.core.ids import IdMaker, made_ms
 from chappe.core.lifecycle import SCHEDULE_AHEAD_MAX_S
 from chappe.core.model import Account, Service, State, Submission
 from chappe.core.people import Sight
-from chappe.core.routing import RoutingTable
 from chappe.dialects.base import Dialect
 from chappe.gateway.campaign_file import BadFile, Choices, Sheet
 from chappe.gateway.campaign_rounds import Intake
-from chappe.gateway.submission import allowed_originator
+from chappe.gateway.explaining import Explanation, explain
+from chappe.gateway.explaining import Known as Explained
+from chappe.gateway.submission import IsBlocked, allowed_originator
 from chappe.store.campaigns import CampaignChange, RowsDraft
 from chappe.store.engine import Store
 
@@ -57,11 +58,8 @@ ID_AGE_MAX_MS = 24 * 3600 * 1000  # how long a form may lie before it is sent
 PASTED_SEPARATORS = re.compile(r"[\r\n,;\t]+")
 
 
-class Known(Protocol):
+class Known(Explained, Protocol):
     """What is looked up: the directory's current snapshot."""
-
-    @property
-    def routing(self) -> RoutingTable: ...
 
     def live_account(self, account_id: int) -> Account | None: ...
 
@@ -93,7 +91,9 @@ class CampaignDesk:
         ids: IdMaker,
         intake: Intake,
         dialect: Dialect,
+        is_blocked: IsBlocked,
     ) -> None:
+        self._is_blocked = is_blocked
         self._store = store
         self._campaigns = store.campaigns
         self._directory = directory
@@ -118,6 +118,17 @@ class CampaignDesk:
         if not 0 <= age_ms + 60_000 <= ID_AGE_MAX_MS:
             first_id = self.new_id()
         return await self._intake.submit(account, written_for(account, submission), self._dialect, first_id)
+
+    def explain(self, account: Account, submission: Submission) -> Explanation:
+        """What would become of it, and why; nothing is kept."""
+        return explain(
+            account,
+            written_for(account, submission),
+            self._dialect,
+            self._directory(),
+            self._clock.now_ms(),
+            self._is_blocked,
+        )
 
     # Loading
 

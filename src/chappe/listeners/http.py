@@ -32,6 +32,7 @@ SET_BY_DOOR = frozenset({b"content-length", b"cache-control"})  # whoever writes
 SLASHES = re.compile("//+")
 CARRIER_PATH = "/carrier/"  # then the carrier's unguessable key
 PAGE_BODY_MAX = 1 << 20  # bytes
+SITE_BODY_MAX = 10 << 20  # bytes, where a front hands over whole requests; else each page has a limit of its own
 NO_STORE = (b"cache-control", b"no-store")
 NOT_FOUND = plain("Not found", 404)
 TOO_LARGE = plain("Too large", 413)
@@ -126,7 +127,7 @@ class HttpListener:
     async def _answer(self, scope: Scope, receive: Receive) -> HttpResponse:
         path = scope["path"]
         found = self.find(path)
-        body_max = found.body_max if found else PAGE_BODY_MAX
+        body_max = found.body_max if found else SITE_BODY_MAX if is_of_site(path) else PAGE_BODY_MAX
         body = await read_body(receive, body_max)
         request = HttpRequest(
             method=scope["method"],

@@ -61,6 +61,7 @@ TARGET_BYTES: Final = tuple(
 STRAY: Final = re.compile(rb"[\r\n\0]").search
 FRAMING_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 CHUNKED: Final = -1
+UPLOADS: Final = b"/panel/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +72,7 @@ class Limits:
     headers_bytes_max: int = 65_536
     headers_count_max: int = 100
     body_bytes_max: int = 10 * 1024 * 1024
+    upload_bytes_max: int = 257 * 1024 * 1024  # of a body with a declared size, below UPLOADS
     pipeline_bytes_max: int = 131_072
     header_s: float = 10.0
     body_s: float = 30.0
@@ -387,7 +389,7 @@ class FrontProtocol(HttpToolsProtocol):
             raise Refused(HTTPStatus.BAD_REQUEST)
         if self._framing:
             self._body_left = self._declared_body_bytes()
-            if self._body_left > self._limits.body_bytes_max:
+            if self._body_left > self._body_bytes_max():
                 raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         target = self.url
         path, _, query = target.partition(b"?")
@@ -403,6 +405,10 @@ class FrontProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = True
             if self.parser.get_http_version() == "1.0":
                 self.cycle.default_headers = KEEP_ALIVE
+
+    def _body_bytes_max(self) -> int:
+        """Pages take files piece by piece, each page up to a limit of its own."""
+        return self._limits.upload_bytes_max if self.url.startswith(UPLOADS) else self._limits.body_bytes_max
 
     def _place_of(self, path: bytes) -> Any:
         """Where the door answers a request whose body has a known size that fits; None where the application does."""
