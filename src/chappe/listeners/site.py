@@ -15,7 +15,6 @@ from starlette.routing import BaseRoute, Route
 
 from chappe.gateway.desks import Desks
 from chappe.listeners.http import Receive, Scope, Send, Site
-from chappe.listeners.native import native_routes
 from chappe.listeners.panel import ROUTES
 from chappe.listeners.panel.frame import HEADERS, ROOT, STATIC, Panel, PanelRoute
 
@@ -23,8 +22,11 @@ FOREVER = "public, max-age=31536000, immutable"  # the address changes with the 
 API_ROOT = "/v1"
 
 
-def make_site(desks: Desks, *, panel_routes: Iterable[PanelRoute] = ROUTES, public_url: str = "") -> Site:
-    """The application. `public_url` is where people reach it, if that is not what their browser says."""
+def make_site(
+    desks: Desks, native: Iterable[BaseRoute], *, panel_routes: Iterable[PanelRoute] = ROUTES, public_url: str = ""
+) -> Site:
+    """The application. `native` are the routes of the native API; `public_url` is where people reach it, if that is not
+    what their browser says."""
     panel = Panel(desks, panel_routes, public_url=public_url)
 
     async def fault(request: Request, error: Exception) -> Response:
@@ -38,7 +40,7 @@ def make_site(desks: Desks, *, panel_routes: Iterable[PanelRoute] = ROUTES, publ
         Route(ROOT, to_overview, methods=["GET"]),
         Route(ROOT + "/static/{name}", static_file, methods=["GET"]),
         *panel.routes(),
-        *native_routes(desks),
+        *native,
     ]
     return guarded(Starlette(routes=routes, exception_handlers={HTTPException: fault}))
 
