@@ -43,6 +43,8 @@ class Desks(Struct, frozen=True, kw_only=True):
     waiting: WaitingDesk
     versions: VersionDesk
     treasury: TreasuryDesk
+    is_blocked: Callable[[int, str, str], bool]  # whether an account must not write to a number under an originator
+    is_up: Callable[[int], bool]  # whether a carrier can be reached from here now
     requests: RequestBook
     simulator: SimulatorDesk
     campaigns: CampaignDesk

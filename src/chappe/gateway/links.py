@@ -50,6 +50,10 @@ class LinkDesk:
             if one.carrier.is_active and one.carrier is not TEST_CARRIER
         ]
 
+    def is_up(self, carrier_id: int) -> bool:
+        """Whether this node's way to a carrier is open."""
+        return any(one.figures.state == "up" for one in self.look() if one.carrier.id == carrier_id)
+
     async def tell_once(self) -> int:
         """Write down what changed, and now and then all: an idle gateway hardly writes. Tells how many those were."""
         now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
