@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from chappe.core.fates import NAMED
 from chappe.core.ledger import Kind as MoneyKind
-from chappe.core.model import Coding, State
+from chappe.core.model import Coding, Service, State
 from chappe.core.people import Permission
 from chappe.core.story import Kind
 from chappe.dialects.native import (
@@ -136,34 +136,48 @@ class StoryAnswer(Struct, frozen=True, kw_only=True):
 # Preview
 
 
-class CarrierChoice(Struct, frozen=True, kw_only=True):
-    """A route that was considered: taken or not, and why."""
+class RouteChoice(Struct, frozen=True, kw_only=True):
+    """A route that the number could take, and why it does or does not."""
 
+    prefix: Annotated[str, Meta(description="Empty = everywhere.")]
+    service: Annotated[Service | None, Meta(description="null = every class.")]
+    carriers: Annotated[tuple[str, ...], Meta(description="In the order they are tried.")]
+    price_per_segment: Money
     is_taken: bool
-    carriers: tuple[str, ...]
     why: str
-    price_per_segment: Money | None = None
 
 
 class PreviewedMessage(Struct, frozen=True, kw_only=True):
     """What one recipient would get."""
 
     recipient: str
+    country: Annotated[str, Meta(description="ISO 3166-1 alpha-2; empty = of none.")]
     segments: int
     price: Money
     carriers: Annotated[tuple[str, ...], Meta(description="In the order they would be tried.")]
-    routes: tuple[CarrierChoice, ...]
+    routes: Annotated[tuple[RouteChoice, ...], Meta(description="Of the first hundred recipients.")]
     refusal: WhyNot | None = None
+
+
+class PreviewedText(Struct, frozen=True, kw_only=True):
+    """How a text goes on air."""
+
+    alphabet: str
+    why: Annotated[str, Meta(description="Why this alphabet.")]
+    characters: int
+    units: Annotated[int, Meta(description="Septets, UTF-16 units or octets, as the alphabet has it.")]
+    pieces: Annotated[tuple[str, ...], Meta(description="The text as it is cut; empty where it is too long.")]
+    segments_in_latin: Annotated[
+        int | None, Meta(description="How few it would take in Latin letters, where that is fewer.")
+    ] = None
 
 
 class PreviewAnswer(Struct, frozen=True, kw_only=True):
     """What sending would come to. Nothing was kept, sent or charged."""
 
-    alphabet: str
-    why: Annotated[str, Meta(description="Why this alphabet.")]
-    characters: int
     segments: int
     price: Money
+    texts: Annotated[tuple[PreviewedText, ...], Meta(description="Each text once, the first hundred.")]
     messages: tuple[PreviewedMessage, ...]
 
 
