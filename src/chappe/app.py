@@ -669,9 +669,3 @@ async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
 async def take_receipt(_request: HttpRequest) -> HttpResponse:
     """The demo's own customer: takes every receipt."""
     return plain("OK")
-ait asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def take_receipt(_request: HttpRequest) -> HttpResponse:
-    """The demo's own customer: takes every receipt."""
-    return plain("OK")
