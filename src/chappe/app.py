@@ -85,6 +85,7 @@ from chappe.gateway.waiting import WaitingDesk
 from chappe.listeners.fronts import Fronts
 from chappe.listeners.http import HttpListener
 from chappe.listeners.keeping import keeping
+from chappe.listeners.native import native_routes
 from chappe.listeners.pages import health_page, metrics_page
 from chappe.listeners.server import HttpServer
 from chappe.listeners.site import make_site
@@ -414,7 +415,9 @@ class App:
             ask=front.answer,
             pages=pages,
             carrier_callback=door.answer,
-            site=keeping(make_site(self.desks, public_url=self.settings.public_url), self._requests),
+            site=keeping(
+                make_site(self.desks, native_routes(self.desks), public_url=self.settings.public_url), self._requests
+            ),
             requests=self._requests,
         )
         self.smpp = SmppListener(
