@@ -363,6 +363,8 @@ class App:
             versions=versions,
             campaigns=self._make_campaigns(),
             treasury=TreasuryDesk(store=self._store, directory=self._known, clock=self._clock, ids=self._ids),
+            is_blocked=self._blacklist.is_blocked,
+            is_up=self._links.is_up,
             is_demo=self._is_demo,
         )
 
