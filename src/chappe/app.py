@@ -253,7 +253,7 @@ class App:
             ids=self._ids,
             hours=self.settings.keep_requests or (DEMO_HOURS if self._is_demo else 0),
         )
-        self._simulator = SimulatorDesk(self._known, self._inbox, is_demo=self._is_demo)
+        self._simulator = SimulatorDesk(store, self._known, self._inbox, is_demo=self._is_demo)
         planner = Planner(
             directory=self._known, dialects=self._dialects, clock=clock, ids=writers_ids, takes=self._bound.takes
         )

@@ -167,7 +167,7 @@ class Phones:
             announce=middle.callbacks.announce,
             follow=middle.blacklist.follow,
         )
-        self.desk = SimulatorDesk(lambda: middle.directory.current, inbox, is_demo=is_demo)
+        self.desk = SimulatorDesk(middle.store, lambda: middle.directory.current, inbox, is_demo=is_demo)
         for dispatcher in middle.fleet.dispatchers:
             if dispatcher.carrier is TEST_CARRIER:
                 dispatcher.centre = carrier_of(middle, dispatcher.carrier, self.desk)

@@ -15,6 +15,8 @@ from chappe.core.people import Caller, Sight
 from chappe.gateway.directory import Directory
 from chappe.gateway.inbound import InboundDesk, number_of
 from chappe.sms.numbers import parse_msisdn
+from chappe.store.engine import Store
+from chappe.store.handsets import Bubble
 from chappe.store.inbox import TEXT_MAX, Kept
 
 SIMULATED = "simulated"
@@ -26,7 +28,8 @@ NO_FATE = Refused(Refusal.BAD_REQUEST, f"no such fate; there are {', '.join(NAME
 class SimulatorDesk:
     """`directory` gives the current snapshot."""
 
-    def __init__(self, directory: Callable[[], Directory], inbox: InboundDesk, *, is_demo: bool) -> None:
+    def __init__(self, store: Store, directory: Callable[[], Directory], inbox: InboundDesk, *, is_demo: bool) -> None:
+        self._store = store
         self._directory = directory
         self._inbox = inbox
         self._is_demo = is_demo
@@ -43,6 +46,20 @@ class SimulatorDesk:
     def carrier_ids(self) -> tuple[int, ...]:
         """All whose messages reach no real phone, the one of test mode among them."""
         return (TEST_CARRIER.id, *(one.id for one in self._directory().carriers if one.kind == SIMULATED))
+
+    async def phones(self, sight: Sight) -> list[Bubble]:
+        """The last message of each phone of a simulated carrier that accounts in sight had to do with."""
+        return await self._store.read(
+            lambda transaction: self._store.handsets.phones(transaction, sight.account_ids, self.carrier_ids())
+        )
+
+    async def conversation(self, sight: Sight, phone: str) -> list[Bubble]:
+        """What accounts in sight and such a phone wrote to each other lately, the oldest first."""
+        return await self._store.read(
+            lambda transaction: self._store.handsets.conversation(
+                transaction, phone, sight.account_ids, self.carrier_ids()
+            )
+        )
 
     def set_fate(
         self, sight: Sight, recipient: str, fate: str, *, late_s: float | None = None, account_id: int = 0

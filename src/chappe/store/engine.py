@@ -28,6 +28,7 @@ from chappe.store.configuration import Configuration
 from chappe.store.database import Database, StoreBroken, StoreUnavailable, Transaction
 from chappe.store.figures import Figures
 from chappe.store.group_commit import REVISION_RANK, GroupCommit, Verb
+from chappe.store.handsets import Handsets
 from chappe.store.happenings import Happenings
 from chappe.store.histories import Histories
 from chappe.store.inbox import Inbox
@@ -84,6 +85,7 @@ class Store:
         self.pins = Pins(database)
         self.campaigns = Campaigns(database, self.node)
         self.requests = Requests(database)
+        self.handsets = Handsets(database)
         self.keys = Keys(database)
         self.kept_answers = KeptAnswers(database)
         self.tallies = Tallies(database)
