@@ -2,9 +2,11 @@
 
     import chappe.client
 
-    sent = chappe.client.send("447700900123", "hello", via="smsfox", login="demo", password="demo",
-                              url="http://127.0.0.1:8080")
-    print(sent.tickets[0].segments)
+    sent = chappe.client.send("447700900123", "hello", url="http://127.0.0.1:8080", password="live_...")
+    print(sent.tickets[0].reference)
+
+Without `via`, the server is a chappe: `password` is one of its API keys, or `login` and `password` are an account's.
+With `via="smsfox"` and so on it is any server that speaks that language.
 
 `Client` keeps its connections between calls and may be shared by threads; `AsyncClient` and `send_async` are the same
 with `await`. What went well is returned as a value, what did not is raised, because an SMS that was not sent must not
@@ -30,6 +32,7 @@ from chappe.core.centre import Accepted, Balance, Refusal, Refused, Uncertain
 from chappe.core.model import Report, Secret, Service, Submission
 from chappe.dialects.base import Dialect, Flow, HttpRequest, Reply, Upstream, run, run_async
 from chappe.dialects.known import known_dialects
+from chappe.dialects.native import NATIVE
 from chappe.networks import OPEN
 from chappe.outbound import Outbound, SyncOutbound
 from chappe.sms.numbers import mask
@@ -59,9 +62,9 @@ def send(
     to: str | Iterable[str],
     text: str,
     *,
-    via: str,
+    via: str = NATIVE.name,
     url: str = "",
-    login: str,
+    login: str = "",
     password: str,
     originator: str = "",
     service: Service = Service.STANDARD,
@@ -77,9 +80,9 @@ async def send_async(
     to: str | Iterable[str],
     text: str,
     *,
-    via: str,
+    via: str = NATIVE.name,
     url: str = "",
-    login: str,
+    login: str = "",
     password: str,
     originator: str = "",
     service: Service = Service.STANDARD,
@@ -116,18 +119,20 @@ class UncertainError(SendError):
 
 
 class Client:
-    """An account at a message centre that speaks the dialect `via`: one of `DIALECTS`, ValueError for another.
+    """An account at a message centre that speaks the dialect `via`: one of `DIALECTS`, ValueError for another; ours
+    unless another is named.
 
     `url` is the server's address as its document gives it, or scheme, host and port alone; empty means the provider
-    itself. `options` are what only that dialect understands. `timeout_s` is for one HTTP request, in seconds.
+    itself, or a chappe on this machine. `login` may be absent where the password is a key. `options` are what only
+    that dialect understands. `timeout_s` is for one HTTP request, in seconds.
     """
 
     def __init__(
         self,
-        via: str,
+        via: str = NATIVE.name,
         url: str = "",
         *,
-        login: str,
+        login: str = "",
         password: str,
         options: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
@@ -180,10 +185,10 @@ class AsyncClient:
 
     def __init__(
         self,
-        via: str,
+        via: str = NATIVE.name,
         url: str = "",
         *,
-        login: str,
+        login: str = "",
         password: str,
         options: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,

@@ -74,9 +74,20 @@ config = click.option(
     help="Settings file (chappe.toml).",
 )
 account = options(
-    click.option("--via", required=True, metavar="DIALECT", help="Whose language the server speaks, such as smsfox."),
-    click.option("--url", default="", metavar="URL", help="The server; absent = the provider of that language."),
-    click.option("--login", required=True, metavar="NAME", help="The account there."),
+    click.option(
+        "--via",
+        default="chappe",
+        show_default=True,
+        metavar="DIALECT",
+        help="Whose language the server speaks, such as smsfox.",
+    ),
+    click.option(
+        "--url",
+        default="",
+        metavar="URL",
+        help="The server; absent = the provider of that language, or 127.0.0.1:8080.",
+    ),
+    click.option("--login", default="", metavar="NAME", help="The account there; absent = the password is an API key."),
     click.option(
         "--password",
         metavar="SECRET",
@@ -464,6 +475,7 @@ def balance(via: str, url: str, login: str, password: str | None) -> None:
 
 def client_of(via: str, url: str, login: str, password: str | None) -> "Client":
     from chappe.client import DIALECTS, Client
+    from chappe.dialects.native import KEY_PREFIXES, NATIVE
 
     if via not in DIALECTS:
         raise click.BadParameter(
@@ -475,6 +487,8 @@ def client_of(via: str, url: str, login: str, password: str | None) -> "Client":
         if not sys.stdin.isatty():
             raise click.UsageError(f"no password: set {PASSWORD_VARIABLE}, or give --password")
         password = str(click.prompt("Password", hide_input=True))
+    if not login and not (via == NATIVE.name and password.startswith(KEY_PREFIXES)):
+        raise click.UsageError("no account: give --login, or to a chappe an API key as the password")
     return Client(via, url, login=login, password=password)
 
 

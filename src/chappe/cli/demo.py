@@ -7,7 +7,7 @@ south halves of the dialects, which are the ones who know how their language is 
 
 import shlex
 import socket
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections import OrderedDict
 from contextlib import suppress
 from datetime import datetime
@@ -158,7 +158,7 @@ def example(dialect: Dialect, origin: str, recipient: str, originator: str = "De
     """The first request with which this dialect's south half would send a message here; with the name and password
     where that would have keys from a log-in before it (smsend 4.2)."""
     upstream = Upstream(url=origin, login=NAME, password=Secret(PASSWORD))
-    submission = Submission(recipients=(recipient,), text=TEXT, originator=originator, reference="first")
+    submission = Submission(recipients=(recipient,), text=TEXT, originator=originator, reference="first", takes_part=True)
     request = next(dialect.south.submit(upstream, submission))
     if dialect.south.log_in is None:
         return request
@@ -170,7 +170,9 @@ def curl(request: HttpRequest) -> str:
     """A shell line that makes this request; `echo` ends the answer's line, which most providers leave open."""
     words = ["curl", request.url]
     for name, value in request.headers:
-        if (name, value) != (b"content-type", b"application/x-www-form-urlencoded"):
+        if name == b"authorization" and value.startswith(b"Basic "):
+            words += ["-u", b64decode(value[6:]).decode()]
+        elif (name, value) != (b"content-type", b"application/x-www-form-urlencoded"):
             words += ["-H", f"{name.decode()}: {value.decode()}"]
     if request.body:
         words += ["-d", request.body.decode()]

@@ -479,7 +479,7 @@ def ask(
     parts = urlsplit(upstream.url)
     root = parts.path.rstrip("/").removesuffix(ROOT)
     origin, target, _ = target_of(urlunsplit(parts._replace(path=f"{root}{ROOT}{path}", query="", fragment="")))
-    headers = [(b"authorization", authorization(upstream)), (b"accept", JSON_TYPE)]
+    headers = [(b"authorization", authorization(upstream))]
     if body is not None:
         headers.append((b"content-type", JSON_TYPE))
     return HttpRequest(
