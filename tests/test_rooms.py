@@ -24,7 +24,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.front": frozenset({"chappe.listeners", "chappe.dialects", "chappe.process"}),
     "chappe.eagerly": frozenset(),
     "chappe.cli": EVERYTHING,
-    "chappe.pytest_plugin": EVERYTHING,
+    "chappe.pytest_plugin": frozenset({"chappe.testing"}),
+    "chappe.testing": frozenset({"chappe.core"}),
+    "chappe.testing_server": EVERYTHING,
     "chappe.capabilities": frozenset(
         {"chappe.carriers", "chappe.dialects", "chappe.gateway", "chappe.outbound", "chappe.smpp"}
     ),
