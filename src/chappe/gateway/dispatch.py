@@ -457,7 +457,7 @@ class Dispatcher:
             move, references = after_doubt(message, self.carrier.uncertain, now_ms), None
             words = f"policy {self.carrier.uncertain}"
         if move.state is State.UNKNOWN:
-            words = "its time ran out"
+            words = "given up: its time ran out"
         self._record(message, move, Uncertain("in doubt"), references, settled_by=words)
 
     async def _ask(self, message: Message) -> Report | Refused | Uncertain:

@@ -39,7 +39,7 @@ Facts = Sequence[tuple[str, object]]
 
 
 class Title(StrEnum):
-    """What chapters are called."""
+    """What chapters are called, in the order in which they follow each other within one instant."""
 
     REQUESTED = "The request came"
     NOT_KEPT = "The request was not kept"
@@ -48,39 +48,39 @@ class Title(StrEnum):
     ROUTED = "The route was chosen"
     PRICED = "The price was reckoned"
     ACCEPTED = "The message was accepted"
+    RESERVED = "Money was reserved"
     SCHEDULED = "It is to be sent later"
-    RESCHEDULED = "It was given another time"
     REPLACED = "It was given another text"
-    SENDING = "It is on its way to the carrier"
-    SENT = "The carrier took it"
+    RESCHEDULED = "It was given another time"
     PUT_OFF = "The carrier asked to come back later"
     REROUTED = "This carrier did not take it: on to the next"
-    REJECTED = "It was refused for good"
     DOUBTFUL = "Nobody knows whether the carrier took it"
     SETTLED = "The doubt was settled"
+    SENDING = "It is on its way to the carrier"
+    EARLY = "A receipt came before the carrier's answer"
+    SENT = "The carrier took it"
+    POSTED = "The price was paid"
+    VIRTUAL = "It was delivered without being sent: the account is a virtual one"
     DELIVERED = "The carrier reports that it was delivered"
     UNDELIVERABLE = "The carrier reports that it cannot be delivered"
     EXPIRED_THERE = "The carrier reports that its time ran out"
     REJECTED_THERE = "The carrier reports that it was rejected"
-    EARLY = "A receipt came before the carrier's answer"
-    LATE = "A receipt came after all"
-    MEANWHILE = "A receipt told of a state on the way"
-    AGAIN = "A receipt came again"
-    AGAINST = "A receipt told another end"
+    REJECTED = "It was refused for good"
     EXPIRED = "Its time ran out before it was sent"
     CANCELLED = "It was cancelled"
     NO_FUNDS = "There was no money for it when its time came"
     GIVEN_UP = "It was given up, because nobody knows whether the carrier took it"
     SILENT = "No receipt came in time"
-    VIRTUAL = "It was delivered without being sent: the account is a virtual one"
-    CALLED_BACK = "A callback was delivered"
+    VOIDED = "The reserved money was given back"
+    LATE = "A receipt came after all"
+    MEANWHILE = "A receipt told of a state on the way"
+    AGAIN = "A receipt came again"
+    AGAINST = "A receipt told another end"
     CALLED_IN_VAIN = "A callback was not taken, and is made again"
+    CALLED_BACK = "A callback was delivered"
     CALL_WAITS = "A callback waits to be made"
     CALL_FAILED = "A callback was given up"
     CALL_DISABLED = "A callback was not made: its place is gone"
-    RESERVED = "Money was reserved"
-    POSTED = "The price was paid"
-    VOIDED = "The reserved money was given back"
 
 
 class Fact(StrEnum):
@@ -223,7 +223,7 @@ class Teller:
         return Story(
             message_id=self._message.id,
             account_id=self._message.account_id,
-            chapters=tuple(sorted(chapters, key=lambda chapter: chapter.at_ms)),  # of one instant as they stand
+            chapters=tuple(sorted(chapters, key=lambda chapter: (chapter.at_ms, PLACES[chapter.title]))),
         )
 
     # Before it was kept
@@ -453,6 +453,7 @@ class Teller:
         return f"{format_micros(amount_micros)} {self._account.currency}"
 
 
+PLACES: dict[str, int] = {title.value: place for place, title in enumerate(Title)}
 ON_ITS_WAY = {
     Kind.PUT_OFF: Title.PUT_OFF,
     Kind.REROUTED: Title.REROUTED,
