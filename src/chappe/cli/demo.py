@@ -7,7 +7,6 @@ south halves of the dialects, which are the ones who know how their language is 
 
 import shlex
 import socket
-from base64 import b64decode, b64encode
 from collections import OrderedDict
 from contextlib import suppress
 from datetime import datetime
@@ -25,8 +24,9 @@ from chappe.cli.serving import serve_until_told
 from chappe.cli.tables import plain_table, print_table
 from chappe.clock import SystemClock
 from chappe.core.fates import FATES, Fate
-from chappe.core.model import Secret, State, Submission
-from chappe.dialects.base import Dialect, HttpRequest, Upstream
+from chappe.core.model import Secret, State
+from chappe.dialects.base import Dialect, HttpRequest
+from chappe.dialects.examples import TEXT, curl, first_request
 from chappe.gateway.feed import Event, Step
 from chappe.settings import Settings
 from chappe.sms.numbers import mask
@@ -55,7 +55,6 @@ SMPP_DEFAULT = ("127.0.0.1", 2775)
 NUMBER = "447700900100"  # the account's own: phones can answer to it
 EXAMPLE_NUMBER = "447700900123"
 UNASSIGNED = "9990000"  # no country has 999: what ends up at a real carrier by mistake reaches nobody
-TEXT = "Hello from chappe"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 TRIPS_MAX = 1_000  # messages whose numbers are remembered for later lines
 
@@ -155,28 +154,7 @@ def phone_line(data: str) -> str:
 
 
 def example(dialect: Dialect, origin: str, recipient: str, originator: str = "Demo") -> HttpRequest:
-    """The first request with which this dialect's south half would send a message here; with the name and password
-    where that would have keys from a log-in before it (smsend 4.2)."""
-    upstream = Upstream(url=origin, login=NAME, password=Secret(PASSWORD))
-    submission = Submission(recipients=(recipient,), text=TEXT, originator=originator, reference="first", takes_part=True)
-    request = next(dialect.south.submit(upstream, submission))
-    if dialect.south.log_in is None:
-        return request
-    basic = b"Basic " + b64encode(f"{NAME}:{PASSWORD}".encode())
-    return msgspec.structs.replace(request, headers=(*request.headers, (b"authorization", basic)))
-
-
-def curl(request: HttpRequest) -> str:
-    """A shell line that makes this request; `echo` ends the answer's line, which most providers leave open."""
-    words = ["curl", request.url]
-    for name, value in request.headers:
-        if name == b"authorization" and value.startswith(b"Basic "):
-            words += ["-u", b64decode(value[6:]).decode()]
-        elif (name, value) != (b"content-type", b"application/x-www-form-urlencoded"):
-            words += ["-H", f"{name.decode()}: {value.decode()}"]
-    if request.body:
-        words += ["-d", request.body.decode()]
-    return shlex.join(words) + "; echo"
+    return first_request(dialect, origin, NAME, PASSWORD, recipient, originator)
 
 
 def endings() -> Table:
