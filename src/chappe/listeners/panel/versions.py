@@ -1,0 +1,60 @@
+"""Versions of the configuration: who changed what and when, and going back."""
+
+from starlette.responses import Response
+
+from chappe.core.people import Permission
+from chappe.gateway.versions import NoVersion
+from chappe.listeners.panel.editing import confirm_page
+from chappe.listeners.panel.frame import PanelRequest, PanelRoute
+
+PAGE_COUNT = 50
+
+
+async def show(panel: PanelRequest) -> Response:
+    before = panel.number("before")
+    versions = await panel.desks.versions.list(before, PAGE_COUNT + 1)
+    return panel.render(
+        "versions_list.html",
+        versions=versions[:PAGE_COUNT],
+        older=versions[PAGE_COUNT - 1].revision if len(versions) > PAGE_COUNT else 0,
+        is_first=not before,
+    )
+
+
+async def show_one(panel: PanelRequest) -> Response:
+    revision = panel.request.path_params["revision"]
+    version = await panel.desks.versions.show(revision) if revision < 1 << 62 else None
+    if version is None:
+        return panel.not_found()
+    return panel.render(
+        "versions_one.html", version=version, may_change=panel.caller.may(Permission.CHANGE_CONFIGURATION)
+    )
+
+
+async def roll_back(panel: PanelRequest) -> Response:
+    """What going back would change first, then, confirmed, the way back."""
+    revision = panel.request.path_params["revision"]
+    back = f"/versions/{revision}"
+    title = panel._("Back to version %(revision)s") % {"revision": revision}
+    try:
+        if revision >= 1 << 62:
+            return panel.not_found()
+        if panel.text("step") != "do":
+            changes = await panel.desks.versions.propose_roll_back(revision)
+            if not changes:
+                return panel.redirect(back, panel._("The gateway is as it was then: nothing changes."))
+            note = panel._(
+                "Balances, rented numbers, subaccounts, and passwords that accounts chose themselves stay as they are."
+            )
+            return confirm_page(panel, title, changes, f"/versions/{revision}/roll-back", back, note=note)
+        await panel.desks.versions.roll_back(revision, panel.caller.name, panel.text("remark"))
+    except NoVersion:
+        return panel.not_found()
+    return panel.redirect("/versions", panel._("Done: this is the newest version now."))
+
+
+ROUTES = (
+    PanelRoute("/versions", show, Permission.READ_CONFIGURATION, title="Versions", group="Gateway"),
+    PanelRoute("/versions/{revision:int}", show_one, Permission.READ_CONFIGURATION),
+    PanelRoute("/versions/{revision:int}/roll-back", roll_back, Permission.CHANGE_CONFIGURATION, "POST"),
+)
