@@ -208,7 +208,7 @@ async def gather(site: Site, path: str, request: HttpRequest, network: str, *, i
         else:
             pieces.append(event.get("body", b""))
 
-    await site(scope, receive, send)
+    await asyncio.ensure_future(site(scope, receive, send))  # a task: libraries ask which one they run in
     kept = tuple((bytes(name), bytes(value)) for name, value in headers if bytes(name).lower() not in SET_BY_DOOR)
     return HttpResponse(status=status, headers=kept, body=b"".join(pieces))
 
