@@ -20,6 +20,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     queued: int
     messages: int
+    pages: int  # messages of figure 13
     repetitions: int
     against: list[str]  # commits
     jasmin: str  # a virtual environment that has it; empty = it is not measured

@@ -218,6 +218,11 @@ class Gateway:
     def stop(self) -> None:
         self.processes.stop()
 
+    @property
+    def log(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text()
+
     def _accepts(self, request: bytes) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), 10) as connection:

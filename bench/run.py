@@ -19,6 +19,7 @@ import against
 import alone
 import beside
 import chappe
+import pages
 from hotspots import PROFILED, print_hotspots
 from measuring import CPU, END_TO_END, Options, Row, Rows
 from rig import Rig, open_rig
@@ -45,6 +46,7 @@ FIGURES: dict[int, Callable[[Rig, Options], Rows]] = {
     10: beside.slow_answers,
     11: beside.code_behind_bulk,
     12: against.earlier_versions,
+    13: pages.pages,
 }
 OF_COMMITS = 12  # which says nothing without --against
 RATIOS = (  # what, then the figure and row above the line, then those below it
@@ -89,6 +91,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64, help="kept-alive connections of the load [64]")
     parser.add_argument("--queued", type=int, default=1_000_000, help="messages of figure 3 [1000000]")
     parser.add_argument("--messages", type=int, default=30_000, help="of each measurement of figures 8, 9, 12 [30000]")
+    parser.add_argument("--pages", type=int, default=10_000_000, help="messages of figure 13 [10000000]")
     parser.add_argument("--repetitions", type=int, default=3, help="of each measurement of figures 8, 9, 12 [3]")
     parser.add_argument("--against", default="", help="commits to measure beside this version, in figure 12")
     parser.add_argument("--jasmin", default="", help="a virtual environment with Jasmin, for figures 8 and 9")
@@ -100,6 +103,7 @@ def main() -> None:
         connections=given.connections,
         queued=given.queued,
         messages=given.messages,
+        pages=given.pages,
         repetitions=given.repetitions,
         against=[commit for commit in given.against.split(",") if commit],
         jasmin=given.jasmin,
