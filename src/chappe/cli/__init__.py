@@ -441,12 +441,37 @@ def send(
 @program.command()
 @account
 @click.option("--from", "originator", default="", metavar="SENDER", help="Its sender, where the language asks for it.")
+@click.option("--story", "is_story", is_flag=True, help="All that a gateway's database knows of it, step by step.")
+@click.option("--json", "is_json", is_flag=True, help="The story as JSON.")
+@options(config, data, database)
 @click.argument("reference")
-def status(via: str, url: str, login: str, password: str | None, originator: str, reference: str) -> None:
+def status(
+    via: str,
+    url: str,
+    login: str,
+    password: str | None,
+    originator: str,
+    is_story: bool,
+    is_json: bool,
+    config: Path | None,
+    data: str | None,
+    database: str | None,
+    reference: str,
+) -> None:
     """Tell what became of a message.
 
-    REFERENCE is what `chappe send` printed.
+    REFERENCE is what `chappe send` printed. With --story it is the gateway's own id of the message in decimal digits,
+    and the gateway's database (--data or --database) is read, whether it runs or not.
     """
+    if is_story:
+        from chappe.cli.story import print_story
+
+        settings = settings_of(config, store_options(data, database), is_quiet=True)
+        refuse_wrong_url(settings)
+        print_story(settings, reference, is_json=is_json)
+        return
+    if is_json or config or data or database:
+        raise click.UsageError("--json, --config, --data and --database belong to --story")
     from chappe.client import SendError
     from chappe.dialects.base import decimal_of
 

@@ -33,7 +33,7 @@ from chappe.store.stories import CallbackSeen, EntrySeen, StoredStory
 REQUESTS_MAX = 3  # that are told of: an SMPP submission has none, a resumed one several
 BODY_MAX = 2_000  # characters of a request, and of its answer
 SMPP = "smpp"
-KEEPING = "the setting keep_requests says for how many hours requests are kept"
+KEEPING = "the setting keep_requests (CHAPPE_KEEP_REQUESTS) says for how many hours requests are kept"
 
 Facts = Sequence[tuple[str, object]]
 
