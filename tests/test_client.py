@@ -189,7 +189,7 @@ def test_what_a_language_lacks_is_refused_without_asking(provider: Provider) -> 
 def test_an_unknown_language_is_named() -> None:
     """An unknown dialect is an error that lists the known ones."""
     with pytest.raises(
-        ValueError, match="no dialect is called 'telex'; there are proovl, smscentre, smsend, smsfox, voipcom"
+        ValueError, match="no dialect is called 'telex'; there are chappe, proovl, smscentre, smsend, smsfox, voipcom"
     ):
         Client("telex", login="me", password=PASSWORD)
 
