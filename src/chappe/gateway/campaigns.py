@@ -257,6 +257,10 @@ class CampaignDesk:
         now_ms = self._clock.now_ms()
         return not scheduled_ms or now_ms < scheduled_ms <= now_ms + SCHEDULE_AHEAD_MAX_S * 1000
 
+    async def discard(self, sight: Sight, campaign_id: int) -> None:
+        """Remove a draft that came to nothing."""
+        await self.step(sight, campaign_id, Step.REMOVE)
+
     async def step(self, sight: Sight, campaign_id: int, step: Step) -> Campaign | Troubled | None:
         """Start, pause, resume, cancel or remove; None where there is no such campaign."""
         one = await self.find(sight, campaign_id)
