@@ -22,7 +22,8 @@ from chappe.gateway.submission import storable
 from chappe.gateway.watching import Watch
 from chappe.store.database import StoreError
 from chappe.store.engine import Store
-from chappe.store.requests import KeptRequest, RequestSweep
+from chappe.store.requests import KeptRequest as KeptRequest
+from chappe.store.requests import RequestSweep
 
 log = structlog.get_logger()
 

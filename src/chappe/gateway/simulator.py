@@ -16,7 +16,7 @@ from chappe.gateway.directory import Directory
 from chappe.gateway.inbound import InboundDesk, number_of
 from chappe.sms.numbers import parse_msisdn
 from chappe.store.engine import Store
-from chappe.store.handsets import Bubble
+from chappe.store.handsets import Bubble as Bubble
 from chappe.store.inbox import TEXT_MAX, Kept
 
 SIMULATED = "simulated"
