@@ -160,7 +160,7 @@ def numbers_in(page: Page) -> list[str]:
 
 
 def test_messages_are_found_by_whoever_may_see_them(tmp_path: Path) -> None:
-    """An owner finds everybody's messages by each filter, a customer their own alone, and a stranger is told of none."""
+    """An owner finds everybody's messages by each filter, a customer their own alone, a stranger none."""
 
     async def story() -> None:
         async with open_house(tmp_path) as house:
@@ -176,7 +176,7 @@ def test_messages_are_found_by_whoever_may_see_them(tmp_path: Path) -> None:
             assert numbers_in(everything) == ["393331234567", "447700900002", "447700900001"]
             assert SCRIPT not in everything.text
             assert "&lt;script&gt;" in everything.text
-            found = {
+            found: dict[str, dict[str, object]] = {
                 "447700900002": {"recipient": "+44 7700 900002"},
                 "393331234567": {"recipient": "39*"},
                 "447700900001": {"id": at(1)},
@@ -278,7 +278,7 @@ def test_callbacks_are_made_again_from_the_panel(tmp_path: Path) -> None:
 
 
 def test_what_phones_wrote_is_listed_and_exported_harmlessly(tmp_path: Path) -> None:
-    """Inbound messages are shown and exported to their owner, and neither page nor file makes a spreadsheet do things."""
+    """Inbound messages are shown and exported to their owner; neither page nor file runs what they say."""
 
     async def story() -> None:
         async with open_house(tmp_path) as house:

@@ -22,8 +22,8 @@ async def show(panel: PanelRequest) -> Response:
     account_id = panel.number("account")
     page = await panel.desks.search.scheduled(panel.caller.sight, account_id, before_id(panel), PAGE_COUNT)
     choices = account_choices(panel)
-    only = accounts_in_sight(panel)[0].id if not choices and panel.caller.sight.account_ids else 0
-    whole_id = account_id or only
+    seen = accounts_in_sight(panel)
+    whole_id = account_id or (seen[0].id if len(seen) == 1 else 0)
     whole = panel.desks.directory().account(whole_id) if panel.caller.sight.sees(whole_id) else None
     return panel.render(
         "scheduled.html",
