@@ -5,6 +5,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def whole_of(answer: Answer) -> bytes:
     """A body that came in chunks, joined."""
     if answer.headers.get("transfer-encoding") != "chunked":
         return answer.body
-    left, pieces = answer.body, []
+    left, pieces = answer.body, list[bytes]()
     while True:
         size, _, left = left.partition(b"\r\n")
         if not int(size, 16):
@@ -108,7 +109,12 @@ def test_one_message_is_previewed_and_sent_once(tmp_path: Path) -> None:
             page = text_of(await browser.get("/panel/send"))
             first_id = re.search(r'name="first_id" value="(\d+)"', page)
             assert first_id is not None
-            fields = {"first_id": first_id[1], "recipients": "347 0000001", "text": "Ciao Жанна", "originator": "ACME"}
+            fields: dict[str, Any] = {
+                "first_id": first_id[1],
+                "recipients": "347 0000001",
+                "text": "Ciao Жанна",
+                "originator": "ACME",
+            }
             shown = await browser.post("/panel/send", preview="1", **fields)
             assert shown.status == 200
             assert "UCS-2" in text_of(shown)
@@ -140,7 +146,7 @@ def test_one_message_is_previewed_and_sent_once(tmp_path: Path) -> None:
         ({"recipients": "347 0000001", "text": "x", "scheduled": "soon"}, "no date and time"),
     ],
 )
-def test_what_cannot_be_sent_is_said_in_words(tmp_path: Path, fields: dict[str, str], said: str) -> None:
+def test_what_cannot_be_sent_is_said_in_words(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
     """A form that cannot be sent comes back with what is wrong, and sends nothing."""
 
     async def story() -> None:
@@ -283,7 +289,7 @@ def test_an_operator_chooses_whom_to_send_as(tmp_path: Path) -> None:
             page = text_of(await browser.get("/panel/send"))
             assert ">alice<" in page
             assert ">bob<" in page
-            fields = {"recipients": "+393470000001", "text": "x"}
+            fields: dict[str, Any] = {"recipients": "+393470000001", "text": "x"}
             assert (await browser.post("/panel/send", **fields)).status == 422
             bob = await account_id_of(app, "bob")
             assert (await browser.post("/panel/send", account=str(bob), **fields)).status == 303
