@@ -42,7 +42,13 @@ class TreasuryDesk:
         self._clock = clock
         self._ids = ids
 
-    async def pay(self, account_id: int, amount_micros: int, author: str, remark: str) -> Payment | Refused:
+    def new_id(self) -> int:
+        """For a payment that shall be made once, however often it is asked for."""
+        return self._ids.make(self._clock.now_ms())
+
+    async def pay(
+        self, account_id: int, amount_micros: int, author: str, remark: str, *, payment_id: int = 0
+    ) -> Payment | Refused:
         """`no_funds` where less is there than is to be paid back; `forbidden` for a subaccount: its parent pays."""
         account = self._directory().account(account_id)
         if account is None:
@@ -55,7 +61,7 @@ class TreasuryDesk:
             return Refused(Refusal.BAD_REQUEST, f"a payment has a remark of 1 to {REMARK_MAX} characters")
         now_ms = self._clock.now_ms()
         row = PurchaseRow(
-            id=self._ids.make(now_ms),
+            id=payment_id or self._ids.make(now_ms),
             account_id=0,
             subaccount_id=account_id,
             amount_micros=amount_micros,

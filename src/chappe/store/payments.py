@@ -66,7 +66,7 @@ class Payments:
         left = self._ledger.lock(transaction, (one.subaccount_id for one in payments))
         outcomes = []
         for one in payments:
-            if is_repeat and transaction.rows(self._found, which=one.id):
+            if transaction.rows(self._found, which=one.id):  # asked for twice, or its answer was lost
                 outcomes.append(True)
                 continue
             is_made = one.subaccount_id in left and (

@@ -368,9 +368,17 @@ def in_a_form(words: str) -> str:
 
 
 def confirm_page(
-    panel: PanelRequest, title: str, changes: Sequence[Change], path: str, back: str, *, note: str = ""
+    panel: PanelRequest,
+    title: str,
+    changes: Sequence[Change],
+    path: str,
+    back: str,
+    *,
+    note: str = "",
+    extra: Mapping[str, str] | None = None,
+    is_remark_needed: bool = False,
 ) -> Response:
-    """What would change, and a button that does it; it carries on what stood in the form."""
+    """What would change, and a button that does it; it carries on what stood in the form, and `extra`."""
     kept = [(name, value) for name, value in panel.form.multi_items() if isinstance(value, str)]
     return panel.render(
         "editing_confirm.html",
@@ -379,8 +387,9 @@ def confirm_page(
         path=path,
         back=back,
         note=note,
-        kept=[(name, value) for name, value in kept if name not in NOT_FIELDS],
-        is_form=bool(kept) and path.endswith("/edit"),
+        kept=[(name, value) for name, value in kept if name not in NOT_FIELDS] + list((extra or {}).items()),
+        is_remark_needed=is_remark_needed,
+        is_form=path.endswith("/edit"),
     )
 
 
