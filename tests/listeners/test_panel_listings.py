@@ -192,13 +192,15 @@ def test_messages_are_found_by_whoever_may_see_them(tmp_path: Path) -> None:
                 "447700900001"
             ]
             assert numbers_in(await owner.get("/messages", before=at(3))) == ["447700900002", "447700900001"]
-            for odd in ({"recipient": "٣٣"}, {"id": "9" * 30}, {"id": "\0"}, {"account": "9" * 17}, {"sender": "'"}):
-                assert numbers_in(await owner.get("/messages", **odd)) == []
+            odd_ones = (("recipient", "٣٣"), ("id", "9" * 30), ("id", "\0"), ("account", "9" * 17), ("sender", "'"))
+            for name, odd in odd_ones:
+                assert numbers_in(await owner.get("/messages", **{name: odd})) == []
             assert (await owner.get("/messages", **{"from": "yesterday"})).status == 422
 
             customer = await house.visitor("bob")
             queries: list[dict[str, object]] = [{}, {"account": alice}, {"id": at(1)}, {"account": bob}]
-            for query in [*queries, {"recipient": "447700900001"}]:
+            queries += [{"recipient": "447700900001"}]
+            for query in queries:
                 theirs = numbers_in(await customer.get("/messages", **query))
                 assert theirs in ([], ["447700900002"]), query
             exported = await customer.get("/messages/export", account=alice)

@@ -4,19 +4,19 @@ A page is bounded (see `store/search.py`): where a filter finds too little in wh
 and tells where to search on. Who asks for everything gets one page after the other.
 """
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from chappe.core.ids import ID_MAX, first_id, made_ms, read_id
+from chappe.core.ids import ID_MAX, first_id, read_id
 from chappe.core.model import Account, Carrier, State
 from chappe.core.people import Sight
 from chappe.store.database import Row, Transaction
 from chappe.store.engine import Store
 from chappe.store.search import (
-    COUNT_MAX,
     FoundCallback,
     FoundInbound,
     FoundMessage,
@@ -46,6 +46,7 @@ __all__ = [
 Item = TypeVar("Item")
 TIME_MAX_MS = 1 << 52
 WRITTEN_BETWEEN = " -()./"  # what people write between the digits of a number
+HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
 SMPP = "smpp"  # the dialect whose parts have ids of their own, behind their message's
 PARTS_MAX = 255
 
@@ -296,10 +297,7 @@ def ids_written(written: str) -> list[int]:
     """What ids somebody may mean by a text: in decimal digits, in hexadecimal ones, or either."""
     decimal = read_id(written)
     found = [decimal] if decimal is not None else []
-    try:
-        hexadecimal = int(written, 16) if len(written) <= 18 and "_" not in written else -1
-    except ValueError:
-        return found
+    hexadecimal = int(written, 16) if HEXADECIMAL.fullmatch(written) else 0
     return [*found, hexadecimal] if 0 < hexadecimal <= ID_MAX and hexadecimal != decimal else found
 
 
@@ -322,11 +320,3 @@ async def all_pages(fetch: Callable[[int], Awaitable[Page[Item]]]) -> AsyncItera
         if page.next_before_id is None:
             return
         before_id = page.next_before_id
-
-
-def submitted_ms(one: FoundMessage) -> int:
-    """When a message was accepted."""
-    return made_ms(one.submission_id)
-
-
-EXPORT_PAGE = COUNT_MAX
