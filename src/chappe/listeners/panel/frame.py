@@ -8,6 +8,7 @@ Pages work without JavaScript: forms and links. htmx, where it is installed, onl
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -61,6 +62,7 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
+NEEDS_QUOTES = re.compile('[,"\r\n\t]|^ | $')
 FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -504,7 +506,7 @@ def csv_cell(value: object) -> str:
     text = str(value)
     if text.startswith(FORMULA_BEGINS):
         text = "'" + text
-    if any(each in text for each in ',"\r\n\t') or text[:1] == " " or text[-1:] == " ":
+    if NEEDS_QUOTES.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text
 
