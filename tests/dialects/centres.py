@@ -20,13 +20,16 @@ from chappe.core.centre import (
 from chappe.core.model import Account, Report, Secret, Service, Submission
 from chappe.core.sessions import Authenticate, OpenAccess, Session
 from chappe.dialects.base import Dialect, HttpRequest, HttpResponse, NorthFlow, Upstream, run
+from chappe.dialects.native import NATIVE
 from chappe.dialects.proovl import PROOVL
 from chappe.dialects.smscentre import SMSCENTRE
 from chappe.dialects.smsend import SMSEND
 from chappe.dialects.smsfox import SMSFOX
 from chappe.dialects.voipcom import VOIPCOM
+from dialects.native_centre import answer_native
 
 DIALECTS: tuple[Dialect, ...] = (SMSFOX, PROOVL, VOIPCOM, SMSEND, SMSCENTRE)
+MIRRORED = (NATIVE, *DIALECTS)  # ours has no document but its own, and its north half is `listeners/native`
 
 ACCOUNT = Account(id=1, name="alice", senders=("ACME",), numbers=("447700900001",))
 PASSWORD = Secret("correct horse")
@@ -50,6 +53,8 @@ def flow_of(dialect: Dialect, request: HttpRequest) -> NorthFlow:
 
 def answer_north(dialect: Dialect, request: HttpRequest, centre: Callable[[Call], Outcome]) -> HttpResponse:
     """What the north half answers, with the size checked as every listener does before it starts a flow."""
+    if dialect is NATIVE:
+        return answer_native(request, centre)
     if len(request.body) > dialect.north.body_max:
         return dialect.north.refuse(Refused(Refusal.BAD_REQUEST))
     return run(flow_of(dialect, request), centre)

@@ -13,7 +13,7 @@ import msgspec
 from chappe.core.centre import Accepted, Balance, Outcome, Refusal, Refused, Ticket, Uncertain
 from chappe.core.model import Coding, Inbound, Priority, Report, Service, State, Submission
 from chappe.dialects.base import CallbackTarget, Dialect, Flow, HttpRequest, Reply, run
-from dialects.centres import DIALECTS, PASSWORD, ScriptedCentre, answer_north, upstream_of
+from dialects.centres import MIRRORED, PASSWORD, ScriptedCentre, answer_north, upstream_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "dialects" / "fidelity.md"
 RENEW = "PYTHONPATH=tests .venv/bin/python -m dialects.fidelity"
@@ -213,7 +213,7 @@ This page is written from what the mirror test observed. To renew it: `{renew}`
 
 def page() -> str:
     """The fidelity page: one row for each thing there is to say, one column for each dialect."""
-    observed = {dialect.name: observe(dialect) for dialect in DIALECTS}
+    observed = {dialect.name: observe(dialect) for dialect in MIRRORED}
     said_to_any = dict.fromkeys(said for heard_by in observed.values() for said in heard_by)
     rows = [said for said in said_to_any if not any(other.startswith(f"{said} ") for other in said_to_any)]
     lines = [f"| {said} | {' | '.join(cell(heard_by, said) for heard_by in observed.values())} |" for said in rows]
