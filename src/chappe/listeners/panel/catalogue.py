@@ -20,7 +20,11 @@ from chappe.core.centre import Refusal
 from chappe.core.model import Priority, Service, State, UncertainPolicy
 from chappe.core.people import Role
 from chappe.core.story import Kind
-from chappe.listeners.panel import ROUTES
+from chappe.gateway.configuration import Action
+from chappe.gateway.gateway_file import KINDS
+from chappe.gateway.overview import Period
+from chappe.gateway.story import Fact, Title
+from chappe.listeners.panel import ROUTES, callbacks, editing, inbox, ledger, overview
 from chappe.listeners.panel.words import DOMAIN
 
 FOLDER = Path(__file__).parent
@@ -32,7 +36,13 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {"_": None, "gettext": None, "N_":
 PLACEHOLDER = re.compile(r"%\((\w+)\)[a-z]|%[sd]|\{(\w*)\}")
 
 # Closed lists whose words the panel shows through `_()`.
-LISTS: tuple[Iterable[str], ...] = (State, Role, Refusal, Kind, Service, Priority, UncertainPolicy)
+LISTS: tuple[Iterable[str], ...] = (
+    *(State, Role, Refusal, Kind, Service, Priority, UncertainPolicy, Title, Fact, Action, Period, KINDS),
+    *(callbacks.KINDS, callbacks.STATES, inbox.FATE_TITLES.values(), ledger.KINDS.values(), editing.TITLES.values()),
+    [name for name, _, _ in overview.TROUBLES],
+    [each for rows in editing.CONTROLS.values() for one in rows for each in (one.label, one.hint, one.group) if each],
+    ("by default", "any", "every service class"),
+)
 
 # What rooms below say to people, and the panel translates: calls, and which of their arguments are sentences.
 SAID: dict[str, tuple[int | str, ...]] = {"Refused": (1, "detail"), "Chapter": ("title",)}
@@ -74,7 +84,12 @@ def in_lists() -> Iterator[Sentence]:
     for route in ROUTES:
         yield from filter(None, (route.title, route.group))
     for words in LISTS:
-        yield from (str(word).replace("_", " ") for word in words)
+        yield from (said(str(word)) for word in words)
+
+
+def said(word: str) -> str:
+    """A word as it is shown: those of the code have no blanks."""
+    return word if " " in word or word in callbacks.KINDS else word.replace("_", " ")
 
 
 def in_the_gateway() -> Iterator[Sentence]:
