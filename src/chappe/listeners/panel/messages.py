@@ -7,7 +7,7 @@ from starlette.responses import Response
 from chappe.core.centre import Refused, Reschedule
 from chappe.core.ids import ID_MAX
 from chappe.core.ledger import format_micros
-from chappe.core.lifecycle import WAITING
+from chappe.core.lifecycle import FINAL, WAITING
 from chappe.core.model import Coding, State
 from chappe.core.people import Permission
 from chappe.gateway.search import CallbackFilters, FoundMessage, MessageFilters, all_pages
@@ -149,6 +149,7 @@ async def render_one(panel: PanelRequest, one: FoundMessage, error: str = "", st
         callbacks=callbacks.items,
         submitted_ms=submitted_ms(one),
         is_waiting=one.state in WAITING,
+        is_open=one.state not in FINAL,
         is_text=one.coding is not Coding.BINARY,
         sees_carriers=sees_carriers(panel),
         may_change=panel.caller.may(Permission.CHANGE_MESSAGES),
