@@ -210,8 +210,7 @@ async def state_password(panel: PanelRequest, account: Account, password: Secret
 
 def kept(wish: AccountWish) -> dict[str, None]:
     """The other secrets that the account has, as they are."""
-    has = {"smpp_password": wish.settings.smpp_password_hash, "api_key": wish.settings.api_key_digest}
-    return {key: None for key, is_there in has.items() if is_there}
+    return {key: None for key, field in editing.STORED_SECRETS.items() if getattr(wish.settings, field)}
 
 
 # Money

@@ -53,6 +53,12 @@ ACCOUNT_CONTROLS = (
     Control("name", "Name", hint="The login in every language. It stays."),
     Control("password", "Password", "secret"),
     Control("api_key", "API key of the languages that take one", "secret", hint="At least 16 characters."),
+    Control(
+        "webhook_secret",
+        "Secret that signs callbacks",
+        "secret",
+        hint="Begins with whsec_. None: made of the password.",
+    ),
     Control("senders", "Senders", "list", hint="One a line. None: any."),
     Control("numbers", "Numbers of its own", "list", hint="One a line."),
     Control("timezone", "Time zone", hint="Such as Europe/Rome."),
@@ -128,6 +134,12 @@ CONTROLS = {
     "route": ROUTE_CONTROLS,
     "number": NUMBER_CONTROLS,
 }
+# Which field of the settings tells whether an account has a secret.
+STORED_SECRETS = {
+    "api_key": "api_key_digest",
+    "smpp_password": "smpp_password_hash",
+    "webhook_secret": "webhook_secret_sealed",
+}
 Choices = Sequence[tuple[str, str]]
 
 
@@ -178,8 +190,7 @@ class Form(NamedTuple):
         """Whether a secret is there already."""
         match self.there:
             case AccountWish(settings=settings):
-                is_there = {"api_key": settings.api_key_digest, "smpp_password": settings.smpp_password_hash}
-                return bool(is_there.get(key, key == "password"))
+                return key == "password" or bool(getattr(settings, STORED_SECRETS.get(key, ""), ""))
             case CarrierWish():
                 return key == "password"
         return False
@@ -271,7 +282,7 @@ def entry_of(panel: PanelRequest, form: Form) -> dict[str, Any]:
     entry: dict[str, Any] = {}
     if form.there is not None:
         entry = table_of(form.there, form.known, is_whole=True)
-        entry |= {key: None for key in ("password", "api_key", "smpp_password") if form.has(key)}
+        entry |= {key: None for key in ("password", *STORED_SECRETS) if form.has(key)}
         if isinstance(form.there, CarrierWish) and "options" in entry:
             entry["options"] = dict.fromkeys(form.there.settings.options)
         if form.what == "carrier" and form.kind == "simulated":

@@ -7,6 +7,7 @@ from chappe.core.people import Permission
 from chappe.dialects.native import NATIVE
 from chappe.gateway.edits import mark_of, name_of
 from chappe.gateway.explaining import explain
+from chappe.gateway.file_values import read_phone
 from chappe.listeners.panel import editing
 from chappe.listeners.panel.frame import PanelRequest, PanelRoute
 from chappe.listeners.panel.listing import accounts_in_sight
@@ -57,7 +58,7 @@ async def simulate(panel: PanelRequest) -> Response:
     explanation = None
     if number and account is not None:
         submission = Submission(
-            recipients=(number,),
+            recipients=(as_digits(number),),
             text=text,
             originator=panel.query.get("originator", "").strip()[:FIELD_MAX],
             service=Service(service) if service in set(Service) else Service.STANDARD,
@@ -83,6 +84,14 @@ async def simulate(panel: PanelRequest) -> Response:
         explanation=explanation,
         sees_carriers=panel.caller.may(Permission.READ_CONFIGURATION),
     )
+
+
+def as_digits(written: str) -> str:
+    """A number as people write it; what is none stays as it is, and is refused."""
+    try:
+        return read_phone(written)
+    except ValueError:
+        return written
 
 
 def chosen_account(panel: PanelRequest, accounts: list[Account]) -> Account | None:
