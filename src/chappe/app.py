@@ -121,6 +121,7 @@ NUMBERS_S = 60.0
 STOCK_S = 300.0
 EXPIRE_MAX = 5_000  # each time: a thousand a second
 PINS_S = 60.0
+OVERVIEW_S = 60.0
 TALLIES_S = 60.0
 CAMPAIGNS_S = 1.0
 REQUESTS_S = 1.0
@@ -335,7 +336,7 @@ class App:
 
     def _make_desks(self, front: Front) -> Desks:
         """What the panel and the native API ask."""
-        self.people = people = PeopleDesk(self._store, self._known, self._clock)
+        self.people = people = PeopleDesk(self._store, self._known, self._clock, self._sessions)
         self._closing.callback(people.close)
         self._answers = AnswerDesk(store=self._store, clock=self._clock, ids=self._ids)
         self._overview = OverviewDesk(self._store, self._known, self._clock)
@@ -528,6 +529,7 @@ class App:
             ("requests", REQUESTS_S, self._requests.run_once),
             ("old requests", REQUESTS_SWEEP_S, self._requests.sweep_once),
             ("people", SWEEP_S, self.people.sweep_once),
+            ("overview", OVERVIEW_S, self._overview.warm_once),
             ("sessions", WRITTEN_S, self._sessions.run_once),
             ("tallies", TALLIES_S, self._forget_minutes),
             ("campaigns", CAMPAIGNS_S, self._campaign_rounds.run),

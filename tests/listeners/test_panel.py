@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from chappe.core.people import PERMISSIONS, Role
+from chappe.dialects.base import HttpRequest
 from chappe.gateway.people import ABSOLUTE_MS, IDLE_MS, is_alive
 from chappe.listeners.panel import ROUTES
 from chappe.listeners.panel.frame import POLICY, PanelRoute, csv_cell, safe_next
 from chappe.store import schema
 from chappe.store.people import PanelSession
 from listeners.browsing import PASSWORD, Browser, account_id_of, make_user, text_of
-from whole import ask, get, post, rows, run, serving, settings_in
+from whole import ask, get, post, rows, run, serving, settings_in, wire
 
 WORLD = """
 [[carrier]]
@@ -440,6 +441,33 @@ def test_a_form_that_is_too_large_is_refused(tmp_path: Path) -> None:
             assert answer.status == 413
 
     run(story())
+
+
+def test_an_application_of_smsend_gets_a_link_into_the_panel(tmp_path: Path) -> None:
+    """The address that smsend's `dashboard` answers leads into the panel as that account; a wrong one to log-in."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path), WORLD) as app:
+            keys = await ask(
+                app.http_port, get("/API/v1.0/REST/login", username="alice", password="alice has a password")
+            )
+            user_key, _, session_key = keys.body.decode().partition(";")
+            answer = await ask(app.http_port, dashboard(user_key, session_key))
+            assert answer.body.startswith(b"http://127.0.0.1/s/user/external-auth?k=")
+            link = answer.body.decode().removeprefix("http://127.0.0.1")
+            browser = Browser(app.http_port)
+            assert (await browser.get(link)).headers["location"] == "/panel/"
+            assert "alice" in text_of(await browser.get("/panel/settings"))
+            stranger = Browser(app.http_port)
+            assert (await stranger.get(link.replace("k=", "k=9"))).headers["location"] == "/panel/login"
+            assert (await stranger.get("/panel/")).status == 303
+
+    run(story())
+
+
+def dashboard(user_key: str, session_key: str) -> bytes:
+    headers = ((b"user_key", user_key.encode()), (b"Session_key", session_key.encode()))
+    return wire(HttpRequest(method="GET", path="/API/v1.0/REST/dashboard", headers=headers))
 
 
 # The roles

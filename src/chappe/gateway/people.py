@@ -23,6 +23,7 @@ from chappe.gateway.accounts import Delays, network_of
 from chappe.gateway.directory import Directory
 from chappe.gateway.passwords import LENGTH_MAX, LENGTH_MIN
 from chappe.gateway.secrets import hash_password, key_digest, verify
+from chappe.gateway.sessions import Found, SessionDesk
 from chappe.store import people as rows
 from chappe.store.engine import Store
 from chappe.store.people import FIRST_AUTHOR, Invitation, Known, PanelSession
@@ -66,10 +67,11 @@ class Person(Struct, frozen=True, kw_only=True):
 
 
 class PeopleDesk:
-    """`directory` gives the current snapshot."""
+    """`directory` gives the current snapshot; `sessions` are those of applications."""
 
-    def __init__(self, store: Store, directory: Callable[[], Directory], clock: Clock) -> None:
+    def __init__(self, store: Store, directory: Callable[[], Directory], clock: Clock, sessions: SessionDesk) -> None:
         self._store = store
+        self._sessions = sessions
         self._people = store.people
         self._directory = directory
         self._clock = clock
@@ -147,6 +149,15 @@ class PeopleDesk:
         await self._store.commit(self._people.open, session)
         person = await self.find(key)
         return (key, person) if person is not None else WRONG
+
+    async def enter(self, user_key: str, key: Secret, network: str) -> tuple[Secret, Person] | None:
+        """The same for an account by the session of one of its applications, which asked for a link (smsend 4.3); None
+        where that session is dead or none."""
+        account = self._directory().accounts_by_user_key.get(user_key)
+        if account is None or await self._sessions.find(account, key, renews=False) is not Found.ALIVE:
+            return None
+        opened = await self._open(0, account.id, self._directory().password_hashes[account.id], network)
+        return None if isinstance(opened, Refused) else opened
 
     async def find(self, key: Secret) -> Person | None:
         """Whose session this is, as they are at this moment. Raises StoreError."""

@@ -27,7 +27,7 @@ Ask = Callable[[Call, Dialect, str], Awaitable[Outcome]]
 Page = Callable[[HttpRequest], Awaitable[HttpResponse]]
 Site = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SITE_PATHS = ("/panel", "/v1")
+SITE_PATHS = ("/panel", "/v1", "/s/user/")
 SET_BY_DOOR = frozenset({b"content-length", b"cache-control"})  # whoever writes the answer sets them
 SLASHES = re.compile("//+")
 CARRIER_PATH = "/carrier/"  # then the carrier's unguessable key

@@ -17,6 +17,7 @@ from chappe.gateway.desks import Desks
 from chappe.listeners.http import Receive, Scope, Send, Site
 from chappe.listeners.panel import ROUTES
 from chappe.listeners.panel.frame import HEADERS, ROOT, STATIC, Panel, PanelRoute
+from chappe.listeners.panel.people import DASHBOARD
 
 FOREVER = "public, max-age=31536000, immutable"  # the address changes with the file
 API_ROOT = "/v1"
@@ -40,6 +41,7 @@ def make_site(
         Route(ROOT, to_overview, methods=["GET"]),
         Route(ROOT + "/static/{name}", static_file, methods=["GET"]),
         *panel.routes(),
+        Route(DASHBOARD.path, panel.endpoint(DASHBOARD), methods=[DASHBOARD.method]),
         *native,
     ]
     return guarded(Starlette(routes=routes, exception_handlers={HTTPException: fault}))

@@ -24,7 +24,8 @@ RETRY_AFTER_S = 5  # what we ask for when we cannot take more [P]
 USER_KEY = "user_key"
 KEYS = (("session_key", Proof.SESSION), ("access_token", Proof.ACCESS_TOKEN))
 TRUE_FALSE = {True: "true", False: "false"}  # 4.3
-DASHBOARD = "{scheme}://{host}/s/user/external-auth?k={key}&action=home&action-params="  # 4.3; the values are ours [P]
+# 4.3; the values are ours [P]. The panel takes such a link: listeners/panel/people.py.
+DASHBOARD = "{scheme}://{host}/s/user/external-auth?k={user_key}.{key}&action=home&action-params="
 
 
 class Fault(NamedTuple):

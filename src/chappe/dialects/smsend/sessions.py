@@ -134,9 +134,10 @@ def show_dashboard(asked: Asked) -> NorthFlow:
     session = yield OpenSession(asked.account)
     if not isinstance(session, Session):
         return refuse(session)
-    return url_response(asked.request, host.decode(), session.key.value)
+    return url_response(asked.request, host.decode(), session)
 
 
-def url_response(request: HttpRequest, host: str, key: str) -> HttpResponse:
+def url_response(request: HttpRequest, host: str, session: Session) -> HttpResponse:
     is_tls = request.header(b"x-forwarded-proto") == b"https"
-    return plain(DASHBOARD.format(scheme="https" if is_tls else "http", host=host, key=key))
+    scheme = "https" if is_tls else "http"
+    return plain(DASHBOARD.format(scheme=scheme, host=host, user_key=session.user_key, key=session.key.value))

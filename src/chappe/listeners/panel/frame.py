@@ -316,9 +316,11 @@ class Panel:
 
     def routes(self) -> list[BaseRoute]:
         """For Starlette."""
-        return [Route(ROOT + route.path, self._endpoint(route), methods=[route.method]) for route in self.panel_routes]
+        return [Route(ROOT + route.path, self.endpoint(route), methods=[route.method]) for route in self.panel_routes]
 
-    def _endpoint(self, route: PanelRoute) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(self, route: PanelRoute) -> Callable[[Request], Awaitable[Response]]:
+        """What answers at a route."""
+
         async def endpoint(request: Request) -> Response:
             return await self._answer(route, request)
 
