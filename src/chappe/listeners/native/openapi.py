@@ -57,7 +57,7 @@ def openapi_document() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint, path in endpoint_rows():
         paths.setdefault(path, {})[endpoint.method.lower()] = operation(endpoint, schemas)
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "chappe", "version": __version__, "description": DESCRIPTION},
         "servers": [{"url": "/"}],
@@ -76,6 +76,8 @@ def openapi_document() -> dict[str, Any]:
             },
         },
     }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))  # without tuples
+    return plain
 
 
 def components() -> dict[str, Any]:
