@@ -7,12 +7,14 @@ import pytest
 
 from chappe.app import App
 from chappe.core.ids import IdMaker
-from chappe.core.people import EVERYTHING, Sight
+from chappe.core.model import TEST_CARRIER
+from chappe.core.people import EVERYTHING, OF_ACCOUNTS, Sight
 from chappe.dialects.base import HttpRequest, HttpResponse
 from chappe.gateway.requests import HOUR_MS, WAITING_MAX, WAITING_OCTETS_MAX, RequestBook
 from chappe.listeners.keeping import notes_of, secrets_of, submission_named
+from chappe.store import schema
 from chappe.store.requests import KeptRequest
-from whole import ask, get, post, run, serving, settings_in, wire
+from whole import all_are, ask, get, post, rows, run, serving, settings_in, wire
 
 PASSWORD = "correct horse"
 WORLD = f"""
@@ -93,6 +95,63 @@ def test_a_body_that_is_too_large_is_told_of(tmp_path: Path) -> None:
             answer = await ask(app.http_port, wire(request))
             [one] = await everything(app)
             assert (one.target, one.body, one.answer) == ("/en/api/?pwd=***", "", answer.body.decode())
+
+    run(story())
+
+
+def test_the_native_api_is_listened_to(tmp_path: Path) -> None:
+    """Requests to the native API are kept with account and submission, and without the password or key."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path, keep_requests=1), WORLD) as app:
+            request = HttpRequest(
+                method="POST",
+                path="/v1/messages",
+                headers=((b"authorization", b"Basic " + BASIC), (b"content-type", b"application/json")),
+                body=b'{"to": ["447700900123"], "text": "Hello"}',
+            )
+            answer = await ask(app.http_port, wire(request))
+            assert answer.status in (200, 201, 202)
+            [one] = await everything(app)
+            assert (one.dialect, one.target, one.status) == ("chappe", "/v1/messages", answer.status)
+            assert one.submission_id
+            assert one.account_id
+            assert "Hello" in one.body
+            assert BASIC.decode() not in repr(one)
+            assert "horse" not in repr(one)
+
+    run(story())
+
+
+@pytest.mark.parametrize("fronts", [0, 1])
+def test_a_test_key_leaves_its_requests_and_nothing_else(tmp_path: Path, fronts: int) -> None:
+    """What a test key sends is delivered for nothing, by no real carrier, and its requests alone are kept."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path, fronts=fronts), WORLD) as app:
+            alice = app.desks.directory().accounts_by_name["alice"]
+            key = await app.desks.keys.make(alice.id, "ci", sorted(OF_ACCOUNTS), True)
+            secret = key[1].value
+            request = HttpRequest(
+                method="POST",
+                path="/v1/messages",
+                headers=((b"authorization", f"Bearer {secret}".encode()), (b"content-type", b"application/json")),
+                body=b'{"to": ["447700900123"], "text": "Your code is 4821"}',
+            )
+            answer = await ask(app.http_port, wire(request))
+            assert answer.status in (200, 201, 202), answer.body
+            live = get("/en/api/", login="alice", pwd=PASSWORD, phones="447700900123", msg="Hello")
+            assert (await ask(app.http_port, live)).body == b"01"
+            await all_are(app.settings, "delivered", "delivered")
+            tested, sent = rows(app.settings, schema.message)
+            assert (tested["carrier_id"], tested["price_micros"]) == (TEST_CARRIER.id, 0)
+            assert (sent["carrier_id"] > 0, sent["price_micros"]) == (True, 10_000)
+            phases = [row["phase"] for row in rows(app.settings, schema.entry) if row["source_id"] == tested["id"]]
+            assert phases == []
+            [one] = await everything(app)
+            assert (one.account_id, one.submission_id) == (alice.id, tested["id"])
+            assert secret not in repr(one)
+            assert ("authorization", "Bearer ***") in [(name.lower(), value) for name, value in one.headers]
 
     run(story())
 
