@@ -29,9 +29,9 @@ EXAMPLES_MAX = 5  # of each kind of trouble
 class CampaignState(StrEnum):
     """Where a campaign is.
 
-    loading ──► draft ──► checking ──► ready ──► running ──► done
-                  ▲           │          │        ▲  ▼  │
-                  └───────────┴──────────┘       paused └──► cancelling ──► cancelled
+    loading ──► draft ──► checking ──► ready ──► running ──────► done
+                  ▲           │          │        ▲  ▼  │          │
+                  └───────────┴──────────┘       paused └──────► cancelling ──► cancelled
 
     Whatever does not move by itself can be removed; a loading one that ended half way removes itself.
     """
@@ -73,7 +73,8 @@ STEPS: Mapping[Step, tuple[tuple[CampaignState, ...], CampaignState]] = {
     Step.START: ((CampaignState.READY,), CampaignState.RUNNING),
     Step.PAUSE: ((CampaignState.RUNNING,), CampaignState.PAUSED),
     Step.RESUME: ((CampaignState.PAUSED,), CampaignState.RUNNING),
-    Step.CANCEL: ((CampaignState.RUNNING, CampaignState.PAUSED), CampaignState.CANCELLING),
+    # Of one that is done, messages may still wait: for their time, or for their carrier.
+    Step.CANCEL: ((CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.DONE), CampaignState.CANCELLING),
     Step.REMOVE: (
         (CampaignState.DRAFT, CampaignState.READY, CampaignState.CANCELLED, CampaignState.DONE),
         CampaignState.REMOVING,

@@ -16,8 +16,9 @@ from chappe.core.campaigns import (
 )
 from chappe.core.ids import ID_MAX, made_ms
 from chappe.core.ledger import format_micros
+from chappe.core.lifecycle import FINAL, WAITING
 from chappe.core.people import Permission
-from chappe.gateway.campaigns import Wording
+from chappe.gateway.campaigns import StateCounts, Wording
 from chappe.listeners.panel.formats import moment_of
 from chappe.listeners.panel.frame import PanelRequest, PanelRoute
 from chappe.listeners.panel.listing import PAGE_COUNT, before_id, moment_cell
@@ -66,10 +67,11 @@ async def page_of(panel: PanelRequest, one: Campaign, status: int = 200, error: 
     may_send = panel.caller.may(Permission.SEND)
     is_editable = one.state in EDITABLE and may_send
     rows = await panel.desks.campaigns.first_rows(one, ROWS_SHOWN) if one.state in EDITABLE else []
+    progress = await progress_values(panel, one)
     return panel.render(
         "campaign.html",
         status,
-        **await progress_values(panel, one),
+        **progress,
         account=account,
         is_editable=is_editable,
         may_send=may_send,
@@ -78,9 +80,17 @@ async def page_of(panel: PanelRequest, one: Campaign, status: int = 200, error: 
         scheduled=local_time(panel, one.settings.scheduled_ms),
         error=error,
         form=panel.form,
-        steps=[step for step, (states, _) in STEPS.items() if one.state in states] if may_send else [],
+        steps=steps_of(one, progress["counted"]) if may_send else [],
+        sender=one.settings.originator or next(iter((*account.senders, *account.numbers) if account else ()), ""),
         **{**sender_choices(panel), "senders": [*account.senders, *account.numbers] if account is not None else []},
     )
+
+
+def steps_of(one: Campaign, counted: StateCounts | None) -> list[Step]:
+    """What may be done now. Of a campaign that is done, what waits can be taken back, where something does."""
+    steps = [step for step, (states, _) in STEPS.items() if one.state in states]
+    is_over = counted is not None and counted.at_ms and not any(state in WAITING for state in counted.counts)
+    return [step for step in steps if not (step is Step.CANCEL and one.state is CampaignState.DONE and is_over)]
 
 
 def local_time(panel: PanelRequest, ms: int) -> str:
@@ -91,6 +101,7 @@ def local_time(panel: PanelRequest, ms: int) -> str:
 async def progress_values(panel: PanelRequest, one: Campaign) -> dict[str, Any]:
     account = panel.desks.directory().account(one.account_id)
     is_started = one.position and one.state not in EDITABLE
+    counted = await panel.desks.campaigns.state_counts(one) if is_started else None
     words = refusal_words(panel._)
     return {
         "one": one,
@@ -99,7 +110,9 @@ async def progress_values(panel: PanelRequest, one: Campaign) -> dict[str, Any]:
         "state_words": state_words(panel._),
         "refusal_words": words,
         "detail": words.get(one.detail) or panel._(one.detail.replace("_", " ")) if one.detail else "",
-        "counted": await panel.desks.campaigns.state_counts(one) if is_started else None,
+        "counted": counted,
+        # Once every row is handed over, its messages still move for a while.
+        "is_settling": counted is not None and any(state not in FINAL for state in counted.counts),
     }
 
 
