@@ -37,6 +37,7 @@ from chappe.store.money import Ledger
 from chappe.store.numbers import NumberRow, Numbers, Renewal, Renewed, Rental
 from chappe.store.sending import Claim, Outbox, Sending
 from chappe.store.shares import Shares
+from chappe.store.tallies import Tallies
 
 Patch = pytest.MonkeyPatch
 EVERY = 25  # how rarely a commit is skipped
@@ -431,6 +432,16 @@ def renew_on_credit(patch: Patch) -> None:
     patch.setattr(numbers, "reaches", lambda *_: True)
 
 
+def forget_to_count(patch: Patch) -> None:
+    whole, calls = Tallies.write, iter(range(1, 10**9))
+
+    def write(self: Tallies, transaction: Transaction) -> None:
+        if next(calls) % EVERY:
+            whole(self, transaction)
+
+    patch.setattr(Tallies, "write", write)
+
+
 PLANTS: dict[str, Callable[[Patch], None]] = {
     plant.__name__: plant
     for plant in (
@@ -477,6 +488,7 @@ PLANTS: dict[str, Callable[[Patch], None]] = {
         rent_to_two,
         pay_months_twice,
         renew_on_credit,
+        forget_to_count,
     )
 }
 # These take tens of histories to be seen.

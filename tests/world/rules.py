@@ -14,10 +14,12 @@ from msgspec import Struct
 from chappe.core.ledger import Entry, Purse, purses_of
 from chappe.core.lifecycle import FINAL, MOVES
 from chappe.core.model import Account, Inbound, Report, State
+from chappe.core.story import Tallied
 from chappe.dialects.base import Dialect
 from chappe.gateway.callbacks import INBOUND, RECEIPT
 from chappe.gateway.inbound import MAIL, PHONE, inbound_dialect
 from chappe.store.database import Database
+from chappe.store.tallies import ENDED, HOUR_S, MINUTE_S
 
 OPEN = {State.SCHEDULED, State.QUEUED, State.SENDING}
 BORN = {State.SCHEDULED, State.QUEUED, State.SENDING}  # the last where a message leaves as soon as it is kept
@@ -112,6 +114,7 @@ class Tables(Struct, frozen=True, kw_only=True):
     arrived: tuple[ArrivedSeen, ...]
     segments: tuple[str, ...]  # texts of those that wait for others
     blocks: frozenset[tuple[int, str, str]]  # account, number, originator (empty = any)
+    tallies: Mapping[tuple[int, int, str], tuple[int, int]]  # span, account, what: how many, how much money
 
 
 class Reader:
@@ -186,6 +189,13 @@ class Reader:
             blocks=frozenset(
                 tuple(row) for row in self.rows("account_id, number, originator", "block WHERE is_active = 1")
             ),
+            tallies={
+                row[:3]: (int(row[3]), int(row[4]))
+                for row in self.rows(
+                    "span_s, account_id, what, sum(count), sum(amount_micros)",
+                    "tally GROUP BY span_s, account_id, what",
+                )
+            },
         )
 
     def close(self) -> None:
@@ -205,6 +215,7 @@ def broken_rules(tables: Tables, accounts: Mapping[int, Account], dialects: Mapp
     yield from wrong_moves(tables)
     yield from wrong_callbacks(tables, accounts, dialects)
     yield from wrong_forwards(tables, accounts, dialects)
+    yield from wrong_tallies(tables)
     for carrier_id, reference in sorted(tables.parked & tables.matched.keys()):
         yield f"a receipt for {reference} of carrier {carrier_id} is parked although its message is known"
 
@@ -299,6 +310,40 @@ def wrong_moves(tables: Tables) -> Iterator[str]:
         if State(after) not in permitted:
             yield f"message {message_id} moved from {before or 'nothing'} to {after}"
         states[message_id] = after
+
+
+def wrong_tallies(tables: Tables) -> Iterator[str]:
+    """What was counted by the minute and by the hour is what the other tables say, account by account."""
+    seen: Counter[tuple[int, str]] = Counter()
+    money: Counter[tuple[int, str]] = Counter()
+    for one in tables.messages.values():
+        seen[one.account_id, Tallied.ACCEPTED] += 1
+        money[one.account_id, Tallied.ACCEPTED] += one.price_micros
+    for message_id, before, after in tables.moves:
+        account_id = tables.messages[message_id].account_id
+        if State(after) in ENDED:
+            seen[account_id, ENDED[State(after)]] += 1
+        elif (before, after) == (State.SENDING, State.QUEUED):
+            seen[account_id, AGAIN] += 1
+    for each in tables.entries:
+        if (each.debit, each.credit) == (Purse.RESERVED, Purse.REVENUE):
+            money[each.account_id, Tallied.SENT] += each.amount_micros
+    for arrived in tables.arrived:
+        seen[arrived.account_id, Tallied.INBOUND] += 1
+    for span_s in (MINUTE_S, HOUR_S):
+        counted: Counter[tuple[int, str]] = Counter()
+        amounts: Counter[tuple[int, str]] = Counter()
+        for (span, account_id, what), (count, amount) in tables.tallies.items():
+            if span == span_s:
+                counted[account_id, AGAIN if what in (Tallied.PUT_OFF, Tallied.REROUTED) else what] += count
+                amounts[account_id, what] += amount
+        for key in sorted(k for k in seen.keys() | counted.keys() if k[1] != Tallied.SENT and seen[k] != counted[k]):
+            yield f"account {key[0]} has {seen[key]} {key[1]}, {counted[key]} are counted by {span_s} s"
+        for key in sorted(k for k in money.keys() | amounts.keys() if money[k] != amounts[k]):
+            yield f"account {key[0]} has {money[key]} micros {key[1]}, {amounts[key]} are counted by {span_s} s"
+
+
+AGAIN = "again"  # put off, or left to another carrier
 
 
 def wrong_callbacks(tables: Tables, accounts: Mapping[int, Account], dialects: Mapping[str, Dialect]) -> Iterator[str]:
