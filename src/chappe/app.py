@@ -162,11 +162,7 @@ class App:
     @property
     def panel_url(self) -> str:
         """Where people open the panel, as far as this process knows."""
-        host, _ = self.settings.http_address
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        host = f"[{host}]" if ":" in host else host
-        scheme = "https" if self._tls_context is not None else "http"
-        return f"{self.settings.public_url.rstrip('/') or f'{scheme}://{host}:{self.http_port}'}/panel/"
+        return panel_url(self.settings, self.http_port, is_secure=self._tls_context is not None)
 
     async def first_owner_link(self) -> str | None:
         """A one-time link that makes whoever opens it the panel's owner; None where somebody is there already."""
@@ -644,6 +640,15 @@ class App:
             self._store.leave(self._clock.now_ms())
         except StoreError:  # the next start, or whoever sees our lease lapse, frees what we held
             log.warning("lease_not_returned")
+
+
+def panel_url(settings: Settings, port: int, *, is_secure: bool) -> str:
+    """Where people open the panel, unless a setting says it."""
+    host, _ = settings.http_address
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = f"[{host}]" if ":" in host else host
+    scheme = "https" if is_secure else "http"
+    return f"{settings.public_url.rstrip('/') or f'{scheme}://{host}:{port}'}/panel/"
 
 
 def cannot_listen(name: str, host: str, port: int, error: OSError) -> StartError:

@@ -1,10 +1,12 @@
 """The panel's frame over real sockets: log-in, sessions, forms that only our pages can send, roles, one-time links."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
+from chappe.cli.owner import invite_owner
 from chappe.core.people import PERMISSIONS, Role
 from chappe.dialects.base import HttpRequest
 from chappe.gateway.people import ABSOLUTE_MS, IDLE_MS, is_alive
@@ -293,6 +295,24 @@ def test_the_first_owner_comes_by_a_link_that_works_once(tmp_path: Path) -> None
                 assert (await late.post(path, name="eve", password=PASSWORD, again=PASSWORD)).status == 404
             assert await app.first_owner_link() is None
             assert [row["name"] for row in rows(app.settings, schema.panel_user)] == ["olga"]
+
+    run(story())
+
+
+def test_whoever_runs_the_gateway_can_always_make_an_owner(tmp_path: Path) -> None:
+    """`chappe owner` prints a link that works once, beside a running server and whoever is there already."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path), WORLD) as app:
+            await make_user(app, "olga", Role.OWNER)
+            link = await asyncio.to_thread(invite_owner, app.settings)
+            browser, late = Browser(app.http_port), Browser(app.http_port)
+            path = "/panel/" + link.partition("/panel/")[2]
+            await browser.get(path)
+            await late.get(path)
+            assert (await browser.post(path, None, name="oleg", password=PASSWORD, again=PASSWORD)).status == 303
+            assert (await browser.get("/panel/users")).status == 200
+            assert (await late.post(path, None, name="eve", password=PASSWORD, again=PASSWORD)).status == 404
 
     run(story())
 

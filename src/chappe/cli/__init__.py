@@ -2,7 +2,7 @@
 
     demo, serve             run the gateway in this process until SIGINT or SIGTERM; a second signal ends it at once
     apply, check, carriers,
-    alias, inbound          look at or change a gateway's database, whether it runs or not
+    alias, inbound, owner   look at or change a gateway's database, whether it runs or not
     send, status, balance   speak to any server that speaks one of our dialects: chappe or the provider itself
 
 Exit codes: 0 done, 1 failed, 2 wrong use. Commands import what they need when they run, so that `--help` is quick and a
@@ -290,6 +290,20 @@ def export(config: Path | None, data: str | None, database: str | None) -> None:
     settings = settings_of(config, store_options(data, database), is_quiet=True)
     refuse_wrong_url(settings)
     print_file(settings)
+
+
+@program.command()
+@options(config, data, database)
+def owner(config: Path | None, data: str | None, database: str | None) -> None:
+    """Print a link that makes somebody an owner of the panel.
+
+    It works once, within a day: for when everybody who could invite has forgotten their password.
+    """
+    from chappe.cli.owner import invite_owner
+
+    settings = settings_of(config, store_options(data, database), is_quiet=True)
+    refuse_wrong_url(settings)
+    click.echo(invite_owner(settings))
 
 
 @program.group()
