@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from chappe.app import App
 from chappe.core.people import Role
 from chappe.dialects.base import HttpRequest
@@ -133,29 +131,30 @@ def test_one_message_is_previewed_and_sent_once(tmp_path: Path) -> None:
     run(story())
 
 
-@pytest.mark.parametrize(
-    "fields, said",
-    [
-        ({"recipients": "", "text": "x"}, "Who is it for?"),
-        ({"recipients": "347 0000001", "text": " "}, "There is no text."),
-        ({"recipients": "nobody", "text": "x"}, "This is no number."),
-        ({"recipients": "+4915100000000", "text": "x"}, "No carrier goes there."),
-        ({"recipients": "347 0000001", "text": "x", "originator": "OTHER"}, "may not use this sender"),
-        ({"recipients": "347 0000001", "text": "x", "account": "bob"}, "There is no such account."),
-        ({"recipients": "347 0000001", "text": "x", "scheduled": "2001-01-01T00:00"}, "This time has passed."),
-        ({"recipients": "347 0000001", "text": "x", "scheduled": "soon"}, "no date and time"),
-    ],
+REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"recipients": "", "text": "x"}, "Who is it for?"),
+    ({"recipients": "347 0000001", "text": " "}, "There is no text."),
+    ({"recipients": "nobody", "text": "x"}, "This is no number."),
+    ({"recipients": "+4915100000000", "text": "x"}, "No carrier goes there."),
+    ({"recipients": "347 0000001", "text": "x" * 50_000}, "The text is too long."),
+    ({"recipients": "347 0000001", "text": "x", "originator": "OTHER"}, "may not use this sender"),
+    ({"recipients": "347 0000001", "text": "x", "account": "bob"}, "There is no such account."),
+    ({"recipients": "347 0000001", "text": "x", "scheduled": "2001-01-01T00:00"}, "This time has passed."),
+    ({"recipients": "347 0000001", "text": "x", "scheduled": "soon"}, "no date and time"),
+    ({"recipients": "347 0000001", "text": "x", "service": "none", "account": "\0"}, "There is no such account."),
 )
-def test_what_cannot_be_sent_is_said_in_words(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
+
+
+def test_what_cannot_be_sent_is_said_in_words(tmp_path: Path) -> None:
     """A form that cannot be sent comes back with what is wrong, and sends nothing."""
 
     async def story() -> None:
         async with serving(settings_in(tmp_path), WORLD) as app:
             browser = await customer(app, "alice")
             await browser.get("/panel/send")
-            answer = await browser.post("/panel/send", **fields)
-            assert answer.status == 422
-            assert said in text_of(answer)
+            for fields, said in REFUSED:
+                answer = await browser.post("/panel/send", **fields)
+                assert (answer.status, said in text_of(answer)) == (422, True), said
             assert rows(app.settings, schema.message) == []
 
     run(story())
@@ -207,26 +206,43 @@ def test_a_file_is_loaded_checked_sent_and_reported(tmp_path: Path) -> None:
     run(story())
 
 
-@pytest.mark.parametrize(
-    "content, said",
-    [
-        (b"", "There are no rows."),
-        (b"a;b\nx;y\n", "No column has the numbers of the recipients."),
-        (b'phone;name\n393470000001;"open\n', "Line 2: A quotation mark opens a cell that never ends."),
-        (b"phone\n393470000001\n" + b"x" * 70_000, "Line 3: A row has more than 60000 characters."),
-        (b"phone\n393470000001\n\x81\x98\n", "Line 3: There are octets that utf-8 has not."),
-    ],
+BAD_FILES = (
+    (b"", "There are no rows."),
+    (b"a;b\nx;y\n", "No column has the numbers of the recipients."),
+    (b'phone;name\n393470000001;"open\n', "Line 2: A quotation mark opens a cell that never ends."),
+    (b"phone\n393470000001\n" + b"x" * 70_000, "Line 3: A row has more than 60000 characters."),
+    (b"phone\n393470000001\n\x81\x98\n", "Line 3: There are octets that utf-8 has not."),
 )
-def test_a_bad_file_is_refused_with_its_line(tmp_path: Path, content: bytes, said: str) -> None:
+
+
+def test_a_bad_file_is_refused_with_its_line(tmp_path: Path) -> None:
     """A file that cannot be taken is refused in words that name the line."""
 
     async def story() -> None:
         async with serving(settings_in(tmp_path), WORLD) as app:
             browser = await customer(app, "alice")
             await browser.get("/panel/send/file")
-            answer = await upload(browser, "/panel/send/file", content)
-            assert answer.status == 422
-            assert said in text_of(answer)
+            for content, said in BAD_FILES:
+                answer = await upload(browser, "/panel/send/file", content)
+                assert (answer.status, said in text_of(answer)) == (422, True), said
+            nothing = await browser.post("/panel/send/file")
+            assert "Choose a file." in text_of(nothing)
+
+    run(story())
+
+
+def test_a_file_comes_through_a_front(tmp_path: Path) -> None:
+    """With front processes a file of a few megabytes is taken too, and its result goes back whole."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path, fronts=1), WORLD) as app:
+            browser = await customer(app, "alice")
+            await browser.get("/panel/send/file")
+            content = "phone,note\n" + "".join(f"39347{each:07},{'x' * 900}\n" for each in range(2_500))
+            loaded = await upload(browser, "/panel/send/file", content.encode())
+            assert loaded.status == 303
+            answer = await browser.get(f"{loaded.headers['location']}/results")
+            assert whole_of(answer).count(b"\r\n") == 2_501
 
     run(story())
 
