@@ -12,8 +12,10 @@ from chappe.core.people import EVERYTHING, OF_ACCOUNTS, Sight
 from chappe.dialects.base import HttpRequest, HttpResponse
 from chappe.gateway.requests import HOUR_MS, WAITING_MAX, WAITING_OCTETS_MAX, RequestBook
 from chappe.listeners.keeping import notes_of, secrets_of, submission_named
+from chappe.smpp.pdu import SubmitSmResponse
 from chappe.store import schema
 from chappe.store.requests import KeptRequest
+from listeners.esmes import a_submit, bound
 from whole import all_are, ask, get, post, rows, run, serving, settings_in, wire
 
 PASSWORD = "correct horse"
@@ -152,6 +154,35 @@ def test_a_test_key_leaves_its_requests_and_nothing_else(tmp_path: Path, fronts:
             assert (one.account_id, one.submission_id) == (alice.id, tested["id"])
             assert secret not in repr(one)
             assert ("authorization", "Bearer ***") in [(name.lower(), value) for name, value in one.headers]
+
+    run(story())
+
+
+def test_what_binds_submit_is_kept_in_words(tmp_path: Path) -> None:
+    """A submit_sm and its answer are kept with their fields by name, refused ones too, and no password with them."""
+
+    async def story() -> None:
+        settings = settings_in(tmp_path, keep_requests=1, smpp="127.0.0.1:0")
+        async with (
+            serving(settings, WORLD.replace(PASSWORD, "secret8")) as app,
+            bound(app.smpp_port, password="secret8") as one,
+        ):
+            taken = await one.ask(a_submit(b"Hello"))
+            await one.ask(a_submit(b"secret8 \xff", destination="12"))
+            kept = list(reversed(await everything(app)))
+            assert [(each.method, each.dialect, bool(each.submission_id)) for each in kept] == [
+                ("submit_sm", "smpp", True),
+                ("submit_sm", "smpp", False),
+            ]
+            assert "destination: 447700900123\n" in kept[0].body
+            assert "short_message: Hello" in kept[0].body
+            assert kept[0].answer.startswith("OK\nmessage_id: ")
+            assert isinstance(taken.body, SubmitSmResponse)
+            assert str(kept[0].submission_id) in kept[0].answer
+            assert "hex " in kept[1].body
+            assert kept[1].status != 0
+            assert "secret8" not in repr(kept)
+            assert b"secret8".hex() not in repr(kept)
 
     run(story())
 

@@ -427,6 +427,7 @@ class App:
             clock=self._clock,
             tls=self._tls_context,
             connect=self._reach,
+            requests=self._requests,
         )
 
     async def _reach(self, place: str, make: Callable[[], Connection]) -> None:

@@ -42,7 +42,9 @@ from chappe.eagerly import run_eagerly
 from chappe.gateway.bound import LOST, TAKEN, Answer, Heard
 from chappe.gateway.callbacks import SMPP_RECEIPT
 from chappe.gateway.pace import Throughput
+from chappe.gateway.requests import RequestBook
 from chappe.listeners.smpp_parts import kept_form
+from chappe.listeners.smpp_reading import keep
 from chappe.smpp.connection import Connection, LinkLost, NotSent, Overdue
 from chappe.smpp.pdu import (
     BODIES,
@@ -107,6 +109,7 @@ class House(Protocol):
     ask: Ask
     dialect: Dialect
     clock: Clock
+    requests: RequestBook | None  # where they are kept
 
     @property
     def directory(self) -> Known: ...
@@ -247,10 +250,11 @@ class Esme:
         if kind is SubmitMulti:
             assert isinstance(outcome, Accepted | Refused)
             response, status = north.multi_response(submitted, outcome, self._words)
-            self.connection.answer(pdu, response, status)
+            self._reply(pdu, response, status, outcome)
         elif isinstance(outcome, Accepted):
             answer = SubmitSmResponse if kind is SubmitSm else DataSmResponse
-            self.connection.answer(pdu, answer(north.message_id(int(outcome.tickets[0].reference), self._words)))
+            message_id = north.message_id(int(outcome.tickets[0].reference), self._words)
+            self._reply(pdu, answer(message_id), Status.OK, outcome)
         else:
             assert isinstance(outcome, Refused)
             self._refuse(pdu, status_of(outcome.reason, kind))
@@ -268,7 +272,12 @@ class Esme:
         return True
 
     def _refuse(self, pdu: Pdu, status: int) -> None:
-        self.connection.answer(pdu, BODIES[pdu.body.command_id | RESPONSE](), status)
+        self._reply(pdu, BODIES[pdu.body.command_id | RESPONSE](), status, None)
+
+    def _reply(self, pdu: Pdu, response: Body, status: int, outcome: Outcome | None) -> None:
+        self.connection.answer(pdu, response, status)
+        if self._house.requests is not None:
+            keep(self._house.requests, pdu, response, status, self.account, outcome)
 
     # Questions
 

@@ -19,6 +19,7 @@ from chappe.core.model import Account
 from chappe.dialects.base import Dialect
 from chappe.gateway.bound import BoundDesk
 from chappe.gateway.pace import Throughput
+from chappe.gateway.requests import RequestBook
 from chappe.listeners.esme import SYSTEM_ID, Ask, Esme
 from chappe.smpp.connection import Connection, NotSent, Role, Timers
 from chappe.smpp.pdu import Outbind, PduError
@@ -68,7 +69,9 @@ class SmppListener:
         tls: ssl.SSLContext | None = None,
         connect: Connect | None = None,
         limits: SmppLimits = SmppLimits(),  # noqa: B008  # frozen
+        requests: RequestBook | None = None,
     ) -> None:
+        self.requests = requests if requests is not None and requests.keeps_all else None
         self.ask = ask
         self.dialect = dialect
         self.clock = clock
