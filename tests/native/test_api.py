@@ -328,7 +328,7 @@ def test_a_limit_is_told_and_kept(tmp_path: Path) -> None:
             assert said[0].headers["ratelimit-policy"] == '"requests";q=2;w=1'
             assert said[0].headers["ratelimit"] == '"requests";r=1;t=1'
             limited = [one for one in said if one.status == 429]
-            assert limited and limited[0].code == "throttled"
+            assert {one.code for one in limited} == {"throttled"}
             assert int(limited[0].headers["retry-after"]) >= 1
             assert (await house.ask("bob", "GET", "/balance")).status == 200
 
