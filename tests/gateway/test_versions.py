@@ -21,7 +21,7 @@ from chappe.gateway.edits import Edit, EditError, find, mark_of
 from chappe.gateway.gateway_file import Known
 from chappe.gateway.secrets import Sealer, hash_password, verify
 from chappe.gateway.stating import file_of, table_of, toml_of
-from chappe.gateway.versions import NoVersion, VersionDesk
+from chappe.gateway.versions import OWN_CHANGES_MAX, NoVersion, VersionDesk
 from chappe.store import versions as store_versions
 from chappe.store.configuration import NewPassword, StoredConfiguration
 from chappe.store.database import Database, Transaction
@@ -494,3 +494,18 @@ async def test_what_is_exported_is_the_file_without_its_secrets(one_database: Da
         )
         differences = {line for one in changes for line in one.difference}
         assert differences <= {"password: changed", "options: changed"}
+
+
+@in_a_loop
+async def test_an_account_changes_itself_now_and_then_only(one_database: Database) -> None:
+    """The versions of whoever runs the gateway are not driven out by one customer."""
+    put(one_database)
+    async with desk_on(one_database) as desk:
+        entry = entry_of(await stored_of(desk), "account", "alice")
+        for count in range(OWN_CHANGES_MAX):
+            edit = Edit(what="account", name="alice", entry=entry | {"inbound_url": f"https://x.example/{count}"})
+            await desk.carry_out(edit, "alice", is_own=True)
+        edit = Edit(what="account", name="alice", entry=entry | {"inbound_url": "https://x.example/more"})
+        with pytest.raises(EditError, match="try again later"):
+            await desk.carry_out(edit, "alice", is_own=True)
+        await desk.carry_out(edit, "olga")

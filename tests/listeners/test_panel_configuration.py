@@ -314,7 +314,7 @@ def test_customers_change_what_is_theirs(tmp_path: Path) -> None:
     run(story())
 
 
-READING = ("carriers", "routes", "versions", "accounts", "numbers", "blacklist", "routes/simulator?number=39333123")
+READING = ("carriers", "routes", "versions", "accounts", "numbers", "blacklist", "route-simulator?number=39333123")
 
 
 def test_viewers_see_no_forms(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_the_simulator_says_what_would_happen(tmp_path: Path) -> None:
             browser = Browser(app.http_port)
             await browser.log_in("olga")
             alice = await account_id_of(app, "alice")
-            ask = f"/panel/routes/simulator?account={alice}&text=Ciao%20%E2%82%AC%20%D1%8F&originator=ACME"
+            ask = f"/panel/route-simulator?account={alice}&text=Ciao%20%E2%82%AC%20%D1%8F&originator=ACME"
             page = text_of(await browser.get(f"{ask}&number=%2B39%20333%201234567&service=premium"))
             for words in ("It would be sent", "0.05", "UCS-2", "я", "fox", "taken", "IT"):
                 assert words in page, words

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from chappe.clock import Clock
 from chappe.core.routing import RoutingTable
+from chappe.gateway.accounts import drop_oldest
 from chappe.gateway.configuration import (
     TRIES_MAX,
     Change,
@@ -44,6 +45,8 @@ from chappe.store.versions import Overtaken, Standing, VersionRow, Versions, sta
 PAGE_MAX = 200
 REMARK_MAX = 500  # characters
 AUTHOR_MAX = 200
+OWN_CHANGES_MAX, OWN_CHANGES_S = 20, 3_600.0
+OWN_ACCOUNTS_MAX = 10_000  # that are remembered
 
 Result = TypeVar("Result")
 Changes = list[Change]
@@ -155,6 +158,7 @@ class VersionDesk:
         self._clock = clock
         self._follow = follow
         self._thread = ThreadPoolExecutor(1, "chappe-configuration")
+        self._own_changes: dict[str, list[float]] = {}  # when accounts changed themselves
 
     def close(self) -> None:
         """Let the thread go."""
@@ -194,9 +198,21 @@ class VersionDesk:
         """What an edit would do. Raises EditError."""
         return changes_of((await self._plan_edit(edit)).changes)
 
-    async def carry_out(self, edit: Edit, author: str, remark: str = "") -> Changes:
-        """Do it; what was done. Raises EditError, and Overlapped where the entry is not as it was seen."""
+    async def carry_out(self, edit: Edit, author: str, remark: str = "", *, is_own: bool = False) -> Changes:
+        """Do it; what was done. Raises EditError, and Overlapped where the entry is not as it was seen. `is_own`: an
+        account changes itself, which it may do now and then only: each time is a version that drives out another."""
+        if is_own:
+            self._count_own(edit.name)
         return await self._carry_out(lambda: self._plan_edit(edit), author, remark)
+
+    def _count_own(self, name: str) -> None:
+        now_s = self._clock.monotonic_s()
+        latest = [at_s for at_s in self._own_changes.pop(name, ()) if now_s - at_s < OWN_CHANGES_S]
+        is_too_often = len(latest) >= OWN_CHANGES_MAX
+        drop_oldest(self._own_changes, OWN_ACCOUNTS_MAX)
+        self._own_changes[name] = latest if is_too_often else [*latest, now_s]
+        if is_too_often:
+            raise EditError({"": f"there were {OWN_CHANGES_MAX} changes within the last hour; try again later"})
 
     async def propose_roll_back(self, revision: int) -> Changes:
         """What going back to a version would do. Raises NoVersion."""

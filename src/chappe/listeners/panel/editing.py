@@ -20,6 +20,7 @@ from chappe.gateway.edits import Edit, EditError, Overlapped, find, mark_of
 from chappe.gateway.gateway_file import (
     NUMBER_KEYS,
     ROUTE_KEYS,
+    SMPP,
     AccountWish,
     CarrierWish,
     Known,
@@ -107,7 +108,7 @@ CARRIER_CONTROLS = (
     Control("binds", "Binds at once", "number"),
     Control("window", "Window", "number", hint="Unanswered messages at once."),
     Control("throughput", "Messages a second", "number", hint="0: no cap."),
-    Control("uncertain", "What nobody knows whether it was taken", "choice"),
+    Control("uncertain", "When nobody knows whether it was taken", "choice"),
     Control("timeout_s", "Time for an answer, in seconds", "number"),
     Control(
         "options",
@@ -260,7 +261,7 @@ def shown_values(form: Form) -> dict[str, str]:
 def blank(form: Form) -> Wish | None:
     if form.what == "account":
         return AccountWish(name="", password=None, settings=AccountSettings())
-    if form.what == "carrier" and form.kind != "smpp":
+    if form.what == "carrier" and form.kind != SMPP:
         return CarrierWish(name="", kind=form.kind, settings=CarrierSettings())
     return None
 
@@ -301,7 +302,7 @@ def entry_of(panel: PanelRequest, form: Form) -> dict[str, Any]:
             and not panel.is_ticked(f"end-{control.key}")
         ):
             value = None
-        if value != "":
+        if value != "" or (form.kind == SMPP and control.key == "password"):  # some take none
             entry[control.key] = value
     return entry
 
@@ -419,7 +420,8 @@ async def put(panel: PanelRequest, form: Form, path: str, back: str) -> Response
             if not changes:
                 return form_page(panel, form, path, is_refilled=True, notice=panel._("This would change nothing."))
             return confirm_page(panel, panel._(form.title), changes, path, back)
-        await panel.desks.versions.carry_out(edit, panel.caller.name, panel.text("remark"))
+        is_own = panel.caller.account is not None
+        await panel.desks.versions.carry_out(edit, panel.caller.name, panel.text("remark"), is_own=is_own)
     except Overlapped as error:
         return overlapped_page(panel, form, path, error)
     except EditError as error:

@@ -106,5 +106,5 @@ ROUTES = (
     PanelRoute("/routes/edit", edit, CHANGE),
     PanelRoute("/routes/edit", put, CHANGE, "POST"),
     PanelRoute("/routes/remove", remove, CHANGE, "POST"),
-    PanelRoute("/routes/simulator", simulate, Permission.READ_ACCOUNTS, title="Route simulator", group="Gateway"),
+    PanelRoute("/route-simulator", simulate, Permission.READ_ACCOUNTS, title="Route simulator", group="Gateway"),
 )
