@@ -51,6 +51,7 @@ def account_of(panel: PanelRequest) -> Account | None:
 
 
 async def show(panel: PanelRequest) -> Response:
+    """The accounts in sight, with what they have."""
     directory = panel.desks.directory()
     wanted = panel.query.get("name", "").strip()[:64]
     seen = [one for one in accounts_in_sight(panel) if not one.parent_id or not panel.caller.sight.sees(one.parent_id)]
@@ -70,6 +71,7 @@ async def show(panel: PanelRequest) -> Response:
 
 
 async def show_one(panel: PanelRequest) -> Response:
+    """One account: its money, who it is, where its things go, its subaccounts."""
     account = account_of(panel)
     return await account_page(panel, account) if account is not None else panel.not_found()
 
@@ -143,16 +145,19 @@ async def form_for(panel: PanelRequest, name: str) -> editing.Form | None:
 
 
 async def edit(panel: PanelRequest) -> Response:
+    """The form of an account; a customer's has only what they may say themselves."""
     form = await form_for(panel, panel.query.get("name", ""))
     return editing.form_page(panel, form, "/accounts/edit") if form else panel.not_found()
 
 
 async def put(panel: PanelRequest) -> Response:
+    """Add or change an account: what changes is shown first."""
     form = await form_for(panel, panel.text("was"))
     return await editing.put(panel, form, "/accounts/edit", "/accounts") if form else panel.not_found()
 
 
 async def remove(panel: PanelRequest) -> Response:
+    """Remove an account: what changes is shown first."""
     note = panel._(
         "Nobody logs in under this name any more, and its subaccounts end with it. Messages and money stay, and return "
         "with it."
@@ -164,6 +169,7 @@ async def remove(panel: PanelRequest) -> Response:
 
 
 async def reset_password(panel: PanelRequest) -> Response:
+    """Make a new password for an account, and show it once."""
     account = account_of(panel)
     if account is None:
         return panel.not_found()
@@ -268,6 +274,7 @@ async def parent_of(panel: PanelRequest) -> Account | None:
 
 
 async def add_subaccount(panel: PanelRequest) -> Response:
+    """Make a subaccount, and show its password once."""
     parent = await parent_of(panel)
     if parent is None:
         return panel.not_found()
@@ -281,6 +288,7 @@ async def add_subaccount(panel: PanelRequest) -> Response:
 
 
 async def change_subaccount(panel: PanelRequest) -> Response:
+    """Rename a subaccount, or let it log in or not."""
     parent = await parent_of(panel)
     child = child_of(panel, parent)
     if parent is None or child is None:

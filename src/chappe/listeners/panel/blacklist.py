@@ -23,6 +23,7 @@ def account_of(panel: PanelRequest, written: str) -> Account | None:
 
 
 async def show(panel: PanelRequest) -> Response:
+    """An account's blacklist, searched by number."""
     written = panel.query.get("account", "")
     account = account_of(panel, written)
     if account is None and written:
@@ -56,6 +57,7 @@ async def list_page(panel: PanelRequest, account: Account | None, status: int = 
 
 
 async def add(panel: PanelRequest) -> Response:
+    """Put numbers on an account's blacklist."""
     account = account_of(panel, panel.text("account", "-"))
     if account is None:
         return panel.not_found()
@@ -73,6 +75,7 @@ async def add(panel: PanelRequest) -> Response:
 
 
 async def take_off(panel: PanelRequest) -> Response:
+    """Take numbers off an account's blacklist."""
     account = account_of(panel, panel.text("account", "-"))
     if account is None:
         return panel.not_found()

@@ -12,6 +12,7 @@ SHORT = 80  # characters of what a carrier said
 
 
 async def show(panel: PanelRequest) -> Response:
+    """Every carrier: how it is now on each node, and what is configured of it."""
     configured = await panel.desks.versions.configured()
     now_ms = panel.desks.clock.now_ms()
     open_now = await panel.desks.overview.open_now()
@@ -63,6 +64,7 @@ def callback_paths(panel: PanelRequest) -> dict[str, str]:
 
 
 async def edit(panel: PanelRequest) -> Response:
+    """The form of a carrier, or, for a new one, the choice of its kind."""
     name, kind = panel.query.get("name", ""), panel.query.get("kind", "")
     known = panel.desks.versions.known
     if not name and kind not in known.kinds:
@@ -72,6 +74,7 @@ async def edit(panel: PanelRequest) -> Response:
 
 
 async def put(panel: PanelRequest) -> Response:
+    """Add or change a carrier: what changes is shown first."""
     name, kind = panel.text("was"), panel.text("kind")
     known = panel.desks.versions.known
     if not name and kind not in known.kinds:
@@ -83,6 +86,7 @@ async def put(panel: PanelRequest) -> Response:
 
 
 async def remove(panel: PanelRequest) -> Response:
+    """Remove a carrier: what changes is shown first."""
     note = panel._(
         "What still waits for it goes to the other carriers of its route; receipts still find their message."
     )

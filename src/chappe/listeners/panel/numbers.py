@@ -24,6 +24,7 @@ def account_of(panel: PanelRequest, asked: int) -> Account | None:
 
 
 async def show(panel: PanelRequest) -> Response:
+    """The pool and who rents what of it; of one account, what it has and what it could rent."""
     asked = panel.number("account")
     account = account_of(panel, asked)
     if account is None and asked:
@@ -83,6 +84,7 @@ async def acting(panel: PanelRequest) -> Account | None:
 
 
 async def rent(panel: PanelRequest) -> Response:
+    """Rent a number, paying its first month."""
     account = await acting(panel)
     if account is None:
         return panel.not_found()
@@ -91,6 +93,7 @@ async def rent(panel: PanelRequest) -> Response:
 
 
 async def give_back(panel: PanelRequest) -> Response:
+    """Give a rented number back."""
     account = await acting(panel)
     if account is None:
         return panel.not_found()
@@ -99,6 +102,7 @@ async def give_back(panel: PanelRequest) -> Response:
 
 
 async def forward(panel: PanelRequest) -> Response:
+    """Say where a rented number's messages go."""
     account = await acting(panel)
     if account is None:
         return panel.not_found()
@@ -114,18 +118,21 @@ async def told(panel: PanelRequest, account: Account, outcome: object, done: str
 
 
 async def edit(panel: PanelRequest) -> Response:
+    """The form of a number for rent."""
     configured = await panel.desks.versions.configured()
     form = editing.form_of(configured, panel.desks.versions.known, "number", panel.query.get("name", ""))
     return editing.form_page(panel, form, "/numbers/edit") if form else panel.not_found()
 
 
 async def put(panel: PanelRequest) -> Response:
+    """Add or change a number for rent: what changes is shown first."""
     configured = await panel.desks.versions.configured()
     form = editing.form_of(configured, panel.desks.versions.known, "number", panel.text("was"))
     return await editing.put(panel, form, "/numbers/edit", "/numbers") if form else panel.not_found()
 
 
 async def remove(panel: PanelRequest) -> Response:
+    """Take a number out of the pool: what changes is shown first."""
     note = panel._("If somebody rents it, it stays theirs until the month ends.")
     return await editing.remove(panel, "number", panel._("Remove a number"), note)
 

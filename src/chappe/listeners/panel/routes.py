@@ -18,6 +18,7 @@ SHOWN_MAX = 2_000  # routes on one page
 
 
 async def show(panel: PanelRequest) -> Response:
+    """The routes by prefix and service class, with carriers and prices."""
     configured = await panel.desks.versions.configured()
     begin = panel.query.get("prefix", "").strip().removeprefix("+")[:FIELD_MAX]
     found = [one for one in configured.file.routes if one.prefix.startswith(begin)]
@@ -33,23 +34,26 @@ async def show(panel: PanelRequest) -> Response:
 
 
 async def edit(panel: PanelRequest) -> Response:
+    """The form of a route."""
     configured = await panel.desks.versions.configured()
     form = editing.form_of(configured, panel.desks.versions.known, "route", panel.query.get("name", ""))
     return editing.form_page(panel, form, "/routes/edit") if form else panel.not_found()
 
 
 async def put(panel: PanelRequest) -> Response:
+    """Add or change a route: what changes is shown first."""
     configured = await panel.desks.versions.configured()
     form = editing.form_of(configured, panel.desks.versions.known, "route", panel.text("was"))
     return await editing.put(panel, form, "/routes/edit", "/routes") if form else panel.not_found()
 
 
 async def remove(panel: PanelRequest) -> Response:
+    """Remove a route: what changes is shown first."""
     return await editing.remove(panel, "route", panel._("Remove a route"))
 
 
 async def simulate(panel: PanelRequest) -> Response:
-    """Nothing is sent: only said."""
+    """What would happen to a message now, and what would it cost; nothing is sent."""
     accounts = accounts_in_sight(panel)
     account = chosen_account(panel, accounts)
     number = panel.query.get("number", "").strip()[:FIELD_MAX]

@@ -11,6 +11,7 @@ PAGE_COUNT = 50
 
 
 async def show(panel: PanelRequest) -> Response:
+    """Who changed what in the configuration, newest first."""
     before = panel.number("before")
     versions = await panel.desks.versions.list(before, PAGE_COUNT + 1)
     return panel.render(
@@ -22,6 +23,7 @@ async def show(panel: PanelRequest) -> Response:
 
 
 async def show_one(panel: PanelRequest) -> Response:
+    """One version: who, when, why, and what it changed."""
     revision = panel.request.path_params["revision"]
     version = await panel.desks.versions.show(revision) if revision < 1 << 62 else None
     if version is None:
