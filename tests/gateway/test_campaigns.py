@@ -511,6 +511,22 @@ def test_a_file_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     hold(script, tmp_path)
 
 
+def test_an_account_keeps_so_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account whose campaigns keep too many rows loads no further file until it has removed some."""
+    monkeypatch.setattr(campaigns_module, "ROWS_KEPT_MAX", 5)
+
+    async def script(hall: Hall) -> None:
+        one = await hall.load(people(5))
+        further = hall.desk.load(hall.middle.alice, "anna", "x", io.BytesIO(people(1).encode()), Choices())
+        assert await hall.done(further) == Troubled(reason=Trouble.TOO_MUCH_KEPT, limit=5)
+        await hall.load(people(1), account="bob")
+        await hall.step(one, Step.REMOVE)
+        await hall.run()
+        await hall.load(people(1))
+
+    hold(script, tmp_path)
+
+
 def test_pasted_numbers_are_a_campaign(tmp_path: Path) -> None:
     """Numbers parted by lines, commas or semicolons become rows of their own, and need no header."""
 

@@ -15,6 +15,7 @@ from chappe.core.model import Service, State
 from chappe.sms.numbers import parse_msisdn
 
 ROWS_MAX = 1_000_000
+ROWS_KEPT_MAX = 20_000_000  # of all campaigns of an account
 FILE_BYTES_MAX = 256 * 1024 * 1024
 COLUMNS_MAX = 100
 CELL_MAX = 10_000  # characters
@@ -228,6 +229,7 @@ class Trouble(StrEnum):
     OPEN_BRACE = "open_brace"
     BAD_ORIGINATOR = "bad_originator"
     BAD_TIME = "bad_time"
+    TOO_MUCH_KEPT = "too_much_kept"  # the account has to remove campaigns first
     WRONG_STATE = "wrong_state"  # it has moved on meanwhile
     AWAY = "away"  # the store is; the same may work later
 

@@ -21,6 +21,7 @@ from chappe.core.campaigns import (
     EDITABLE,
     FILE_BYTES_MAX,
     NAME_MAX,
+    ROWS_KEPT_MAX,
     STEPS,
     Campaign,
     CampaignRow,
@@ -137,6 +138,9 @@ class CampaignDesk:
     ) -> Campaign | Troubled:
         """A draft of all rows of a file, which is read to its end; or why there is none. Raises StoreError."""
         async with self._loading:
+            kept_count = await self._store.read(lambda transaction: self._campaigns.rows_kept(transaction, account.id))
+            if kept_count >= ROWS_KEPT_MAX:
+                return Troubled(reason=Trouble.TOO_MUCH_KEPT, limit=ROWS_KEPT_MAX)
             try:
                 return await self._load(account, author, name, file, choices, file_name)
             except BadFile as error:

@@ -35,6 +35,7 @@ from chappe.core.campaigns import (
 from chappe.core.model import State
 from chappe.store.database import Batch, Database, Prepared, Row, Transaction, constant
 from chappe.store.group_commit import Verb
+from chappe.store.histories import total
 from chappe.store.messages import CHARGED, IS_WAITING, STATES
 from chappe.store.nodes import Node
 from chappe.store.schema import campaign, campaign_row, message, node
@@ -309,6 +310,10 @@ class Campaigns:
             .limit(bindparam("count_max", type_=BigInteger)),
             accounts,
         )
+        self._kept = Prepared(
+            database,
+            select(total(campaign.c.rows_count)).where(campaign.c.account_id == bindparam("account")),
+        )
         behind = (of_it, campaign_row.c.position > bindparam("after"))
         self._rows = Prepared(
             database,
@@ -516,6 +521,11 @@ class Campaigns:
             all=int(account_ids is None),
         )
         return [campaign_of(row) for row in rows]
+
+    def rows_kept(self, transaction: Transaction, account_id: int) -> int:
+        """How many rows all campaigns of an account have."""
+        [(count,)] = transaction.rows(self._kept, account=account_id)
+        return int(count)
 
     def rows(self, transaction: Transaction, campaign_id: int, after: int, count_max: int) -> list[CampaignRow]:
         """The rows behind a position."""

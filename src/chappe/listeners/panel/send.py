@@ -301,6 +301,7 @@ def trouble_words(_: Translate, troubled: Troubled) -> str:
         Trouble.OPEN_BRACE: _("A brace %(word)s stands alone. Write it twice if it is meant to be sent."),
         Trouble.BAD_ORIGINATOR: _("The account may not use this sender."),
         Trouble.BAD_TIME: _("This time has passed, or is too far ahead."),
+        Trouble.TOO_MUCH_KEPT: _("Campaigns of this account keep %(limit)s rows already. Remove some first."),
         Trouble.WRONG_STATE: _("It has moved on meanwhile."),
         Trouble.AWAY: _("The gateway has too much to do. Try again later."),
     }  # fmt: skip
