@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
 from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent
+from babel.units import format_unit
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
@@ -20,6 +21,15 @@ from chappe.listeners.panel.words import Words
 MICROS: Final = 1_000_000
 NOTHING: Final = "–"
 MS_MAX: Final = 253_402_300_799_000  # the last second of the year 9999
+
+
+# Units of durations: how many milliseconds, and up to how many milliseconds it fits.
+UNITS: Final = (
+    ("duration-millisecond", 1, 1_000.0),
+    ("duration-second", 1_000, 120_000.0),
+    ("duration-minute", 60_000, 7_200_000.0),
+    ("duration-hour", 3_600_000, float("inf")),
+)
 
 
 def moment_of(ms: int) -> datetime:
@@ -64,15 +74,11 @@ def money(micros: int, currency: str, locale: Locale) -> str:
 
 def duration(ms: float, locale: Locale) -> str:
     """How long something took, in the unit that fits."""
-    if ms < 1_000:
-        return f"{format_decimal(round(ms), locale=locale)}\xa0ms"
-    seconds = ms / 1_000
-    if seconds < 120:
-        return f"{format_decimal(round(seconds, 1), locale=locale)}\xa0s"
-    minutes = seconds / 60
-    if minutes < 120:
-        return f"{format_decimal(round(minutes, 1), locale=locale)}\xa0min"
-    return f"{format_decimal(round(minutes / 60, 1), locale=locale)}\xa0h"
+    for unit, unit_ms, until_ms in UNITS:
+        if ms < until_ms:
+            value = round(ms / unit_ms, 1) if unit_ms > 1 else round(ms)
+            return format_unit(value, unit, "short", locale=locale).replace(" ", "\xa0")
+    raise AssertionError(ms)
 
 
 def hour(ms: int, locale: Locale, zone: tzinfo) -> str:

@@ -13,14 +13,15 @@ from chappe.gateway.overview import ENDED, FAILED, Glance, OpenNow, Period, Spen
 from chappe.listeners.panel import charts, formats
 from chappe.listeners.panel.charts import Chart, Series, Words
 from chappe.listeners.panel.frame import PanelRequest, PanelRoute
+from chappe.listeners.panel.words import N_
 
 # What is drawn of how messages end: its colour, and what it is made of.
-ENDINGS: tuple[tuple[str, int, tuple[Tallied, ...]], ...] = (
-    ("delivered", 2, (Tallied.DELIVERED,)),
-    ("undeliverable", 3, (Tallied.UNDELIVERABLE,)),
-    ("rejected", 4, (Tallied.REJECTED,)),
-    ("expired", 5, (Tallied.EXPIRED,)),
-    ("cancelled or unknown", 6, (Tallied.CANCELLED, Tallied.UNKNOWN)),
+ENDINGS: tuple[tuple[int, tuple[Tallied, ...]], ...] = (
+    (2, (Tallied.DELIVERED,)),
+    (3, (Tallied.UNDELIVERABLE,)),
+    (4, (Tallied.REJECTED,)),
+    (5, (Tallied.EXPIRED,)),
+    (6, (Tallied.CANCELLED, Tallied.UNKNOWN)),
 )
 TROUBLES: tuple[tuple[str, int, Tallied], ...] = (
     ("undeliverable", 3, Tallied.UNDELIVERABLE),
@@ -30,6 +31,9 @@ TROUBLES: tuple[tuple[str, int, Tallied], ...] = (
     ("rerouted", 6, Tallied.REROUTED),
 )
 CARRIERS_SHOWN_MAX = 12
+# What `gateway/links.py` says of a carrier.
+STATES = (N_("up"), N_("down"), N_("throttled"), N_("paused"), N_("unknown"))
+DETAILS = (N_("too much went wrong in a row"), N_("it asked for a pause"), N_("it could not be reached"))
 
 
 class Carrier(NamedTuple):
@@ -123,18 +127,18 @@ def charts_of(panel: PanelRequest, glance: Glance, *, sees_money: bool) -> list[
         short = compact if write is number else write
         return Words(id, title, description, _("Time"), write, short)
 
-    def counted(name: str, look: int, whats: Sequence[Tallied]) -> Series:
+    def counted(look: int, whats: Sequence[Tallied]) -> Series:
         values = [sum(step.counts.get(what, 0) for what in whats) for step in glance.steps]
-        return Series(_(name), values, look, compact(sum(values)))
+        return Series(", ".join(_(what.value) for what in whats), values, look, compact(sum(values)))
 
     drawn = [
         charts.lines(
             words("throughput", _("Throughput"), _("Messages that were accepted and sent, and inbound ones.")),
             labels,
             [
-                counted("accepted", 1, (Tallied.ACCEPTED,)),
-                counted("sent", 2, (Tallied.SENT,)),
-                counted("inbound", 3, (Tallied.INBOUND,)),
+                counted(1, (Tallied.ACCEPTED,)),
+                counted(2, (Tallied.SENT,)),
+                counted(3, (Tallied.INBOUND,)),
             ],
         ),
         charts.bars(
