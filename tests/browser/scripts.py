@@ -19,12 +19,14 @@ FOCUS = """() => {
 }"""
 
 CANARY = "() => { window.canaried = []; window.canary = word => window.canaried.push(word); }"
-ACTIVE = """() => {
+# What of a page (this one, or one that is given as text and only parsed) is or was alive; and its words.
+ACTIVE = """markup => {
+  const page = markup ? new DOMParser().parseFromString(markup, 'text/html') : document;
   const found = [...(window.canaried || [])].map(String);
   const address = /^\\s*(javascript|data|vbscript):/i;
   const addressed = ['href', 'src', 'action', 'formaction', 'data', 'poster', 'xlink:href', 'srcdoc'];
   const tags = ['IFRAME', 'OBJECT', 'EMBED', 'BASE', 'STYLE', 'MARQUEE', 'PLAINTEXT', 'XSS'];
-  for (const one of document.querySelectorAll('*')) {
+  for (const one of page.querySelectorAll('*')) {
     for (const {name, value} of one.attributes) {
       if (/^(hx-)?on/.test(name) || addressed.includes(name) && address.test(value))
         found.push(one.tagName + ' ' + name + '=' + value.slice(0, 80));
@@ -33,7 +35,7 @@ ACTIVE = """() => {
     if (one.tagName === 'SCRIPT' && !source.startsWith('/panel/static/')) found.push('a script');
     if (tags.includes(one.tagName)) found.push(one.tagName);
   }
-  return found;
+  return [found, page.body.textContent];
 }"""
 
 SUBMIT = """address => {

@@ -5,17 +5,21 @@ first user is made by hand, because nobody could read the one-time link.
 """
 
 import asyncio
+import io
 from pathlib import Path
 
 from browser.injections import TEXTS
 from chappe.app import App
 from chappe.cli.applying import applied
+from chappe.core.campaigns import Campaign, CampaignState, Step
 from chappe.core.centre import Refused
 from chappe.core.model import Secret
 from chappe.core.people import EVERYTHING, Role
+from chappe.gateway.campaign_file import Choices
+from chappe.gateway.campaigns import Wording
 from chappe.settings import Settings
 from chappe.store import schema
-from whole import ask, post, rows, settings_in
+from whole import ask, eventually, post, rows, settings_in
 
 OWNER, PASSWORD = "demo", "demo demo"
 NUMBER = "447700900100"
@@ -128,6 +132,7 @@ class World:
         await self._make_users()
         await self._send()
         await self._receive()
+        await self._campaign()
 
     async def stop(self) -> None:
         await self.app.stop()
@@ -172,3 +177,22 @@ class World:
         for place, text in enumerate((*GREETINGS, *TEXTS, "STOP")):
             for number in (NUMBER, OTHER_NUMBER):
                 await simulator.receive(EVERYTHING, f"4477009{place:05d}", number, text)
+
+    async def _campaign(self) -> None:
+        """One that is a draft, with columns and rows that would like to be more; one that has run."""
+        desk = self.app.desks.campaigns
+        account = self.app.desks.directory().accounts_by_name["demo"]
+        rows = [f'4477009{place:05d},"{text.replace(chr(34), chr(34) * 2)}"' for place, text in enumerate(TEXTS)]
+        file = io.BytesIO("\n".join(["number,<b>words</b>", *rows, "nonsense,x"]).encode())
+        await desk.load(account, "<i>author</i>", "<u>Draft</u>", file, Choices(), "<s>file</s>.csv")
+        numbers = "\n".join(f"447700900{place:03d}" for place in range(20)) + "\n<b>no number</b>"
+        loaded = await desk.load_numbers(account, OWNER, "Everybody", numbers)
+        assert isinstance(loaded, Campaign)
+        await desk.describe(EVERYTHING, loaded.id, Wording(text="Spring sale! =1+1 <b>now</b>"))
+        await eventually(lambda: self._is_campaign(loaded.id, CampaignState.READY))
+        await desk.step(EVERYTHING, loaded.id, Step.START)
+        await eventually(lambda: self._is_campaign(loaded.id, CampaignState.DONE))
+
+    async def _is_campaign(self, campaign_id: int, wanted: CampaignState) -> bool:
+        found = await self.app.desks.campaigns.find(EVERYTHING, campaign_id)
+        return found is not None and found.state is wanted
