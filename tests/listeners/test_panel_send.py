@@ -185,6 +185,10 @@ def test_a_file_is_loaded_checked_sent_and_reported(tmp_path: Path) -> None:
             await browser.post(f"{path}/step", step="start")
             done = await until(app, browser, path, "done")
             assert "5 of 5 rows" in done
+            assert (await browser.get(f"{path}/progress?state=running")).headers["hx-refresh"] == "true"
+            piece = await browser.get(f"{path}/progress?state=done")
+            assert "hx-refresh" not in piece.headers
+            assert "<html" not in text_of(piece)
             assert sorted(row["text"] for row in rows(app.settings, schema.message)) == ["Ciao Ada", "Ciao Жанна"]
             answer = await browser.get(f"{path}/results")
             assert answer.headers["content-type"] == "text/csv; charset=utf-8"

@@ -112,7 +112,8 @@ async def progress_values(panel: PanelRequest, one: Campaign) -> dict[str, Any]:
         "detail": words.get(one.detail) or panel._(one.detail.replace("_", " ")) if one.detail else "",
         "counted": counted,
         # Once every row is handed over, its messages still move for a while.
-        "is_settling": counted is not None and any(state not in FINAL for state in counted.counts),
+        "is_settling": counted is not None
+        and (not counted.at_ms or any(state not in FINAL for state in counted.counts)),
     }
 
 
