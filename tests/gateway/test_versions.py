@@ -121,7 +121,7 @@ async def stored_of(desk: VersionDesk) -> StoredConfiguration:
 
 def entry_of(stored: StoredConfiguration, what: str, name: str) -> dict[str, Any]:
     """An entry as a form sends it back: everything stated, its secrets as they are."""
-    wish = find(stored, what, name)
+    wish = find(as_it_is(stored), what, name)
     assert wish is not None
     secrets = {"account": ("password", "smpp_password", "api_key"), "carrier": ("password",)}.get(what, ())
     table = table_of(wish, KNOWN, is_whole=True)
@@ -204,7 +204,7 @@ async def test_an_edit_is_the_file_with_that_entry(one_database: Database, tmp_p
         async with desk_on(edited) as desk, desk_on(filed) as other:
             for what, name, entry in chance.sample(EDITS, 8):
                 stored = await stored_of(desk)
-                if name and find(stored, what, name) is None:
+                if name and find(as_it_is(stored), what, name) is None:
                     continue
                 there = entry_of(stored, what, name) if name else {}
                 whole = None if entry is None else {**there, **entry}
@@ -303,7 +303,7 @@ async def test_of_two_who_edit_one_entry_the_second_is_told(database: Database) 
     put(database)
     async with desk_on(database) as desk, desk_on(database) as other:
         stored = await stored_of(desk)
-        seen = mark_of(find(stored, "route", "everywhere"))  # type: ignore[arg-type]
+        seen = mark_of(find(as_it_is(stored), "route", "everywhere"))  # type: ignore[arg-type]
         entry = entry_of(stored, "route", "everywhere")
         edits = [
             Edit(what="route", name="everywhere", entry=entry | {"price": price}, seen=seen) for price in ("1", "2")

@@ -85,9 +85,8 @@ def entries_of(wanted: GatewayFile, what: str) -> Sequence[Wish]:
     return entries
 
 
-def find(stored: StoredConfiguration, what: str, name: str) -> Wish | None:
-    """An entry as it is, its passwords None."""
-    return next((one for one in entries_of(as_it_is(stored), what) if name_of(one) == name), None)
+def find(file: GatewayFile, what: str, name: str) -> Wish | None:
+    return next((one for one in entries_of(file, what) if name_of(one) == name), None)
 
 
 def wanted_of(stored: StoredConfiguration, edit: Edit, known: Known) -> Wanted:

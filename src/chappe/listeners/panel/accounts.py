@@ -125,7 +125,7 @@ def is_all_seen(panel: PanelRequest) -> bool:
 async def mark_of_account(panel: PanelRequest, account: Account) -> str:
     if not runs_the_gateway(panel) or account.parent_id:
         return ""
-    there = find((await panel.desks.versions.configured()).stored, "account", account.name)
+    there = find((await panel.desks.versions.configured()).file, "account", account.name)
     return mark_of(there) if there is not None else ""
 
 
@@ -202,7 +202,7 @@ async def set_password(panel: PanelRequest, account: Account, password: Secret) 
 async def state_password(panel: PanelRequest, account: Account, password: Secret) -> str:
     """As the gateway file would: it is a version, which one can go back before."""
     known = panel.desks.versions.known
-    wish = find((await panel.desks.versions.configured()).stored, "account", account.name)
+    wish = find((await panel.desks.versions.configured()).file, "account", account.name)
     if not isinstance(wish, AccountWish):
         return panel._("The account is not active.")
     entry = table_of(wish, known, is_whole=True) | {"password": password.value, **kept(wish)}

@@ -229,7 +229,7 @@ def form_of(
     configured: Configured, known: Known, what: str, name: str, kind: str = "", only: frozenset[str] = frozenset()
 ) -> Form | None:
     """None where there is no such entry."""
-    there = find(configured.stored, what, name) if name else None
+    there = find(configured.file, what, name) if name else None
     if name and there is None:
         return None
     kind = there.kind if isinstance(there, CarrierWish) else kind
@@ -405,6 +405,12 @@ def confirm_page(
     )
 
 
+def author_of(panel: PanelRequest) -> str:
+    """What a version says of who made it."""
+    account = panel.caller.account
+    return panel.caller.name if account is None else f"{panel.caller.name}, of account {account.name}"
+
+
 async def put(panel: PanelRequest, form: Form, path: str, back: str) -> Response:
     """A filled in form: its difference first, then, confirmed, what it says."""
     step = panel.text("step")
@@ -421,7 +427,7 @@ async def put(panel: PanelRequest, form: Form, path: str, back: str) -> Response
                 return form_page(panel, form, path, is_refilled=True, notice=panel._("This would change nothing."))
             return confirm_page(panel, panel._(form.title), changes, path, back)
         is_own = panel.caller.account is not None
-        await panel.desks.versions.carry_out(edit, panel.caller.name, panel.text("remark"), is_own=is_own)
+        await panel.desks.versions.carry_out(edit, author_of(panel), panel.text("remark"), is_own=is_own)
     except Overlapped as error:
         return overlapped_page(panel, form, path, error)
     except EditError as error:
@@ -443,7 +449,7 @@ async def remove(panel: PanelRequest, what: str, title: str, note: str = "") -> 
         if panel.text("step") != "do":
             changes = await panel.desks.versions.propose(edit)
             return confirm_page(panel, title, changes, f"{back}/remove", back, note=note)
-        await panel.desks.versions.carry_out(edit, panel.caller.name, panel.text("remark"))
+        await panel.desks.versions.carry_out(edit, author_of(panel), panel.text("remark"))
     except EditError as error:
         status = 409 if isinstance(error, Overlapped) else 422
         return panel.fault(status, str(error))
