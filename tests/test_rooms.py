@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "chappe.capabilities": frozenset(
         {"chappe.carriers", "chappe.dialects", "chappe.gateway", "chappe.outbound", "chappe.smpp"}
     ),
+    "chappe.reference": EVERYTHING,
     "chappe.settings": frozenset(),
     "chappe.logs": frozenset({"chappe.sms"}),
     "chappe.clock": frozenset(),
