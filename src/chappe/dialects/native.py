@@ -50,6 +50,7 @@ from chappe.dialects.base import (
     target_of,
     unknown_answer,
 )
+from chappe.sms.numbers import country, parse_msisdn
 from chappe.sms.segments import STANDARD
 
 NAME = "chappe"
@@ -185,6 +186,16 @@ class Money(Struct, frozen=True):
 
 def money_of(amount_micros: int, currency: str) -> Money:
     return Money(format_micros(amount_micros), currency)
+
+
+def number_of(written: str) -> str:
+    """The digits of a number as people write it; the gateway says what is wrong with anything else."""
+    return parse_msisdn(written.strip()) or written.strip()
+
+
+def country_of(number: str) -> str:
+    """Of a number in digits; empty = of none."""
+    return (country(number) or "") if parse_msisdn(number, strict=True) else ""
 
 
 # Sending

@@ -21,6 +21,7 @@ from chappe.dialects.native import (
     instant_of,
     money_of,
     ms_of,
+    number_of,
     optional_instant,
 )
 from chappe.gateway.search import FoundMessage, MessageFilters
@@ -34,7 +35,6 @@ from chappe.listeners.native.shapes import (
     MessagePage,
     StoryAnswer,
 )
-from chappe.sms.numbers import parse_msisdn
 
 ERRORS_MAX = 20  # told of one request
 
@@ -164,11 +164,6 @@ def read_template(template: str, names: Sequence[str]) -> Template | str:
     if found.reason is Trouble.OPEN_BRACE:
         return f"the text has a single {found.word}: write it twice for the brace itself"
     return "the text cannot be filled in"
-
-
-def number_of(written: str) -> str:
-    """The digits of a number as people write it; the gateway says what is wrong with anything else."""
-    return parse_msisdn(written.strip()) or written.strip()
 
 
 def wrong(*errors: tuple[str, str]) -> Problematic:

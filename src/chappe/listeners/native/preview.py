@@ -2,7 +2,7 @@
 
 from chappe.core.centre import Accepted, Quote, Refusal, Ticket
 from chappe.core.model import TEST_CARRIER, Account, Submission
-from chappe.dialects.native import money_of
+from chappe.dialects.native import country_of, money_of
 from chappe.gateway.explaining import (
     RECIPIENTS_MAX,
     Alphabet,
@@ -14,7 +14,6 @@ from chappe.gateway.explaining import (
 from chappe.listeners.native.asking import Asked, Problematic
 from chappe.listeners.native.messages import submission_of, why_not
 from chappe.listeners.native.shapes import PreviewAnswer, PreviewedMessage, PreviewedText, RouteChoice
-from chappe.sms.numbers import country, parse_msisdn
 
 
 async def preview(asked: Asked) -> PreviewAnswer:
@@ -55,7 +54,7 @@ def why_alphabet(text: TextExplained) -> str:
 
 
 def previewed(asked: Asked, account: Account, submission: Submission, place: int, ticket: Ticket) -> PreviewedMessage:
-    number = parse_msisdn(ticket.recipient, strict=True) or ""
+    number = ticket.recipient if ticket.recipient.isdigit() else ""
     is_told = bool(number) and place < RECIPIENTS_MAX
     routes = routes_to(number, submission.service, account, asked.desks.directory()) if is_told else ()
     taken = next((one for one in routes if one.is_taken), None)
@@ -64,7 +63,7 @@ def previewed(asked: Asked, account: Account, submission: Submission, place: int
         carriers = (TEST_CARRIER.name,)
     return PreviewedMessage(
         recipient=ticket.recipient,
-        country=(country(number) or "") if number else "",
+        country=country_of(number),
         segments=ticket.segments,
         price=money_of(ticket.price_micros, account.currency),
         carriers=carriers if ticket.refusal is None else (),

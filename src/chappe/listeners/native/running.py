@@ -10,10 +10,10 @@ from chappe.core.ledger import parse_micros
 from chappe.core.model import Account, Secret
 from chappe.core.people import ApiKey, Permission
 from chappe.core.reselling import FetchSubaccount, MoveCredit, PutSubaccount, Subaccount
-from chappe.dialects.native import instant_of, money_of, optional_instant
+from chappe.dialects.native import instant_of, money_of, number_of, optional_instant
 from chappe.listeners.native.asking import Answered, Asked, Problematic, refused
 from chappe.listeners.native.belongings import refuse_in_test_mode
-from chappe.listeners.native.messages import number_of, wrong
+from chappe.listeners.native.messages import wrong
 from chappe.listeners.native.pages import before_id_of, links_of
 from chappe.listeners.native.shapes import (
     AccountAnswer,
