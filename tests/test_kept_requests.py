@@ -260,3 +260,15 @@ def test_what_cannot_be_written_is_not_kept(tmp_path: Path) -> None:
             assert await book.sweep_once() == 0
 
     run(story())
+
+
+def test_a_gateway_that_ends_keeps_what_it_heard_last(tmp_path: Path) -> None:
+    """Requests of the last moment are written before the gateway ends."""
+
+    async def story() -> None:
+        settings = settings_in(tmp_path, keep_requests=1)
+        async with serving(settings, WORLD) as app:
+            app.desks.requests.note(REQUEST, HttpResponse(), dialect="a")
+        assert [row["target"] for row in rows(settings, schema.kept_request)] == ["/a?x=&pwd=***"]
+
+    run(story())

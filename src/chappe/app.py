@@ -250,6 +250,7 @@ class App:
             ids=self._ids,
             hours=self.settings.keep_requests or (DEMO_HOURS if self._is_demo else 0),
         )
+        self._closing.push_async_callback(self._write_requests)
         self._simulator = SimulatorDesk(store, self._known, self._inbox, is_demo=self._is_demo)
         planner = Planner(
             directory=self._known, dialects=self._dialects, clock=clock, ids=writers_ids, takes=self._bound.takes
@@ -545,6 +546,10 @@ class App:
         sweep = TallySweep(self._clock.now_ms())
         while await self._store.commit(self._store.tallies.sweep, sweep) == sweep.count_max:
             pass
+
+    async def _write_requests(self) -> None:
+        with contextlib.suppress(StoreError):  # they are only for looking at
+            await self._requests.run_once()
 
     async def _write_sessions(self) -> None:
         with contextlib.suppress(StoreError):  # they only end a little early
