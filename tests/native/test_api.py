@@ -280,6 +280,7 @@ def test_subaccounts_are_their_parents_business(tmp_path: Path) -> None:
     async def story() -> None:
         async with house_in(tmp_path) as house:
             wish = {"name": "child", "password": "long enough", "credit": "5"}
+            assert (await house.ask("alice", "POST", "/accounts", wish | {"credit": "101"})).code == "no_funds"
             made = await house.ask("alice", "POST", "/accounts", wish)
             assert (made.status, made.body["balance"]["amount"]) == (201, "5.00")
             assert (await house.ask("alice", "POST", "/accounts", wish)).code == "forbidden"

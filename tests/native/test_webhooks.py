@@ -11,13 +11,16 @@ import msgspec
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from chappe.cli.applying import applied
 from chappe.core.model import Inbound, Secret, State
 from chappe.core.webhooks import secret_of, signature
 from chappe.dialects.base import CallbackTarget, HttpRequest, Upstream
 from chappe.dialects.native import read_inbound, read_receipt, write_inbound, write_receipt
+from chappe.gateway.gateway_file import GatewayFileError
+from chappe.store import schema
 from dialects.fidelity import INBOUND, REPORT
-from native.house import PHONE, WORLD, house_in
-from whole import PATIENCE_S, run
+from native.house import NEVER, PHONE, WORLD, house_in
+from whole import PATIENCE_S, rows, run, settings_in
 
 OWN = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 
@@ -138,3 +141,36 @@ def test_a_secret_that_is_none_signs_nothing(secret: str) -> None:
     """What is not whsec_ and 24 to 64 bytes in base64 is refused."""
     with pytest.raises(ValueError, match=r"whsec_|base64|padding|Only"):
         signature(Secret(secret), "1", 1, b"")
+
+
+def test_the_gateway_file_names_the_secret(tmp_path: Path) -> None:
+    """A secret of an account's own is sealed, told as changed only when it is, and wrong ones are refused."""
+    settings = settings_in(tmp_path)
+    own = WORLD.replace("{sink}", NEVER).replace('"battery staple"', f'"battery staple"\nwebhook_secret = "{OWN}"')
+    other = own.replace(OWN, "whsec_" + base64.b64encode(b"f" * 24).decode())
+
+    def changed(text: str) -> list[str]:
+        return [words for one in applied(settings, text, "file") for words in one.difference if "webhook" in words]
+
+    assert changed(own) == ["webhook_secret: changed"]
+    assert changed(own) == []
+    assert changed(other) == ["webhook_secret: changed"]
+    assert OWN not in repr(rows(settings, schema.account))
+    assert changed(WORLD.replace("{sink}", NEVER)) == ["webhook_secret: changed"]
+    with pytest.raises(GatewayFileError, match=r"webhook_secret .*24 to 64 bytes"):
+        changed(own.replace(OWN, "whsec_c2hvcnQ="))
+
+
+def test_fronts_carry_it_whole(tmp_path: Path) -> None:
+    """Behind front processes the same is answered, however large the request."""
+
+    async def story() -> None:
+        async with house_in(tmp_path, fronts=1) as house:
+            messages = [{"to": f"44770{n:07}", "text": "x" * 1_000} for n in range(2_000)]
+            said = await house.ask("alice", "POST", "/messages", {"messages": messages})
+            assert (said.status, said.code) == (402, "no_funds")
+            assert (await house.ask("", "GET", "/balance")).code == "unauthorised"
+            huge = await house.ask("alice", "POST", "/messages", b" " * (8 << 20) + b"{}")
+            assert huge.status == 413
+
+    run(story())

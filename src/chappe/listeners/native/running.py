@@ -106,6 +106,9 @@ async def make_account(asked: Asked) -> AccountAnswer:
     credit_micros = credit_of(wanted.credit)
     if credit_micros < 0:
         raise wrong(("/credit", "a new account has nothing to give"))
+    left = await asked.ask(FetchBalance(asked.account))
+    if credit_micros > left.amount_micros:  # rather no account than one without what was asked for it
+        raise Problematic(Refusal.NO_FUNDS)
     made = await asked.ask(
         PutSubaccount(account=asked.account, subaccount=Subaccount(name=wanted.name), password=Secret(wanted.password))
     )
