@@ -4,6 +4,7 @@ Each `Visitor` has a context of its own: cookies, no cache of others. What it no
 everything that the content security policy stops), errors of scripts, dialogs, requests to other places.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -147,9 +148,9 @@ class Visitor:
         """Press Tab until what has this name has the focus."""
         await self._tab_until(name, lambda focus: focus["name"] == name and role in ("", focus["role"]))
 
-    async def tab_to_link(self, begin: str) -> None:
-        """Press Tab until a link that leads below this path has the focus."""
-        await self._tab_until(begin, lambda focus: focus["href"].startswith(begin) and focus["href"] != begin)
+    async def tab_to_link(self, pattern: str) -> None:
+        """Press Tab until a link to such an address has the focus."""
+        await self._tab_until(pattern, lambda focus: re.fullmatch(pattern, focus["href"]) is not None)
 
     async def _tab_until(self, wanted: str, is_there: Callable[[dict[str, Any]], bool]) -> None:
         """It must be seen to have the focus."""
@@ -165,6 +166,12 @@ class Visitor:
 
     async def type(self, text: str) -> None:
         await self.page.keyboard.type(text)
+
+    async def enter(self) -> None:
+        """Press Enter where that leads to another page."""
+        before = self.page.url
+        await self.press("Enter")
+        await self.page.wait_for_url(lambda url: url != before, wait_until="load")
 
     async def press(self, key: str) -> None:
         await self.page.keyboard.press(key)
