@@ -73,6 +73,7 @@ from chappe.gateway.requests import DEMO_HOURS, RequestBook
 from chappe.gateway.reselling import ResellingDesk
 from chappe.gateway.search import SearchDesk
 from chappe.gateway.secrets import Sealer, SealError
+from chappe.gateway.senders import SenderDesk
 from chappe.gateway.sessions import WRITTEN_S, SessionDesk
 from chappe.gateway.simulator import SIMULATED, SimulatorDesk
 from chappe.gateway.statement import StatementDesk
@@ -363,6 +364,7 @@ class App:
             treasury=TreasuryDesk(store=self._store, directory=self._known, clock=self._clock, ids=self._ids),
             is_blocked=self._blacklist.is_blocked,
             is_up=self._links.is_up,
+            senders=SenderDesk(self._store, self._follow),
             is_demo=self._is_demo,
         )
 

@@ -397,6 +397,34 @@ def test_the_blacklist_is_kept_by_hand(tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_sender_name_is_asked_for_and_approved(tmp_path: Path) -> None:
+    """A customer asks, the operator approves, and the account may use it at once; strangers decide and see nothing."""
+
+    async def story() -> None:
+        world = WORLD.replace('balance = "10.00"', 'balance = "10.00"\nsenders = ["ACME"]')
+        async with serving(settings_in(tmp_path), world) as app:
+            await make_user(app, "olga", Role.OPERATOR)
+            operator, browser, other = (Browser(app.http_port) for _ in range(3))
+            await operator.log_in("olga")
+            await browser.log_in("alice", "hidden-alice")
+            await other.log_in("bob", "hidden-bob-too")
+            wrong = await browser.post("/panel/senders", sender=EVIL)
+            assert (wrong.status, EVIL in raw_of(wrong)) == (422, False)
+            assert (await browser.post("/panel/senders", sender="SHOP 24")).status == 303
+            [alias] = rows(settings_in(tmp_path), schema.alias)
+            assert "SHOP 24" not in text_of(await other.get("/panel/senders"))
+            assert (await other.post(f"/panel/senders/{alias['id']}/end")).status == 404
+            assert (await browser.post(f"/panel/senders/{alias['id']}", decision="approve")).status == 403
+            assert "SHOP 24" in text_of(await operator.get("/panel/senders"))
+            assert (await operator.post("/panel/senders/77", decision="approve")).status == 404
+            assert (await operator.post(f"/panel/senders/{alias['id']}", decision="maybe")).status == 422
+            assert (await operator.post(f"/panel/senders/{alias['id']}", decision="approve")).status == 303
+            assert app.desks.directory().accounts_by_name["alice"].senders == ("ACME", "SHOP 24")
+            assert (await browser.post(f"/panel/senders/{alias['id']}/end")).status == 303
+
+    run(story())
+
+
 def test_numbers_are_lent_and_rented(tmp_path: Path) -> None:
     """An operator puts one into the pool, a customer rents it, says where its messages go, and gives it back."""
 

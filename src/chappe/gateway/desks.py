@@ -15,6 +15,7 @@ from chappe.gateway.people import PeopleDesk
 from chappe.gateway.replay import ReplayDesk
 from chappe.gateway.requests import RequestBook
 from chappe.gateway.search import SearchDesk
+from chappe.gateway.senders import SenderDesk
 from chappe.gateway.simulator import SimulatorDesk
 from chappe.gateway.statement import StatementDesk
 from chappe.gateway.story import StoryDesk
@@ -43,6 +44,7 @@ class Desks(Struct, frozen=True, kw_only=True):
     waiting: WaitingDesk
     versions: VersionDesk
     treasury: TreasuryDesk
+    senders: SenderDesk
     is_blocked: Callable[[int, str, str], bool]  # whether an account must not write to a number under an originator
     is_up: Callable[[int], bool]  # whether a carrier can be reached from here now
     requests: RequestBook

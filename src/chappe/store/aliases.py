@@ -33,6 +33,11 @@ class AliasEnd(Struct, frozen=True):
     alias_id: int
 
 
+class AliasDecision(Struct, frozen=True):
+    alias_id: int
+    state: AliasState
+
+
 class AskedAlias(Struct, frozen=True, kw_only=True):
     """An alias as the operator sees it."""
 
@@ -45,6 +50,7 @@ class AliasBook:
     def __init__(self, database: Database, configuration: Configuration) -> None:
         self.put = Verb[AliasDraft, int | Refusal](4, self._put_many)
         self.end = Verb[AliasEnd, bool](REVISION_RANK, self._end_many)
+        self.decision = Verb[AliasDecision, AskedAlias | None](REVISION_RANK, self._decide_many)
         self._configuration = configuration
         fields = (alias.c.id, alias.c.sender, alias.c.details, alias.c.state)
         is_theirs = alias.c.account_id == bindparam("account")
@@ -136,6 +142,11 @@ class AliasBook:
     def asked(self, transaction: Transaction, account_name: str = "") -> list[AskedAlias]:
         """All aliases, of one account or (empty) of all."""
         return [asked_alias(row) for row in transaction.rows(self._asked, named=account_name)]
+
+    def _decide_many(
+        self, transaction: Transaction, decisions: Sequence[AliasDecision], is_repeat: bool
+    ) -> list[AskedAlias | None]:
+        return [self.decide(transaction, one.alias_id, one.state) for one in decisions]
 
     def decide(self, transaction: Transaction, alias_id: int, state: AliasState) -> AskedAlias | None:
         """Approve or block an alias; as it is now, or None where there is none of this id."""

@@ -17,6 +17,7 @@ from chappe.listeners.panel import (
     routes,
     scheduled,
     send,
+    senders,
     versions,
 )
 from chappe.listeners.panel.frame import PanelRoute
@@ -36,6 +37,7 @@ ROUTES: tuple[PanelRoute, ...] = (
     *routes.ROUTES,
     *accounts.ROUTES,
     *numbers.ROUTES,
+    *senders.ROUTES,
     *blacklist.ROUTES,
     *versions.ROUTES,
     *keys.ROUTES,
