@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import time
 from collections.abc import Coroutine, Iterable, Iterator
 from hashlib import md5, sha1
 from urllib.parse import quote, unquote, unquote_plus
@@ -264,3 +265,26 @@ def test_what_is_long_is_cut() -> None:
     )
     assert (one.body[:-1], one.answer[:-1]) == ("é" * SIZE_MAX, "x" * SIZE_MAX)
     assert one.body[-1] == one.answer[-1] == "…"
+
+
+HARD = [
+    (b"content-disposition: x name=a\r\n" * 4_000, b"multipart/form-data"),
+    (b"content-disposition: " + b"name" * 16_000, b"multipart/form-data"),
+    (b'{"' + b'\\"' * 32_000, b""),
+    (b"{" + b'"a":' * 16_000, b""),
+    (b"<a " * 21_000, b""),
+    (b'<a a="' + b' a="' * 16_000, b""),
+    (b"a=1&" * 16_000, b""),
+    (b"%" * 64_000, b"application/x-www-form-urlencoded"),
+    (b"correct hors" * 5_000, b""),
+    (b"[" * 64_000, b""),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type"), HARD, ids=range(len(HARD)))
+def test_no_body_takes_long(body: bytes, content_type: bytes) -> None:
+    """A body made to be hard to look through is looked through at once."""
+    hider = Hider({PASSWORD, "correct horse"})
+    began_s = time.process_time()
+    hider.body(body, content_type)
+    assert time.process_time() - began_s < 1.0

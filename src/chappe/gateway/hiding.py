@@ -40,10 +40,9 @@ BLANKED = str.maketrans("", "", "-_. ")
 JSON_MEMBER = re.compile(r'("((?:[^"\\]|\\.){1,64})"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]"]+)')
 XML_ELEMENT = re.compile(r"(<([\w.-]{1,64})[^<>]*>)([^<]*)")
 XML_ATTRIBUTE = re.compile(r"""(\s([\w.-]{1,64})\s*=\s*)("[^"]*"|'[^']*')""")
-FORM_PART = re.compile(
-    r'(content-disposition:[^\r\n]*?\bname="?([^";\r\n]*)"?[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n)(.*?)(?=\r?\n--|\Z)',
-    re.IGNORECASE | re.DOTALL,
-)
+PART_BEGIN = re.compile(r"(\r?\n--)")
+PART_BLANK = re.compile(r"(\r?\n\r?\n)")
+PART_NAME = re.compile(r'\bname="?([^";\r\n]{0,200})', re.IGNORECASE)
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,20}(?= )")
 
 
@@ -119,9 +118,8 @@ class Hider:
         octets = octets[:READ_MAX]
         kind = content_type.lower()
         if b"multipart" in kind:
-            return self.text(
-                FORM_PART.sub(self._part, octets.decode("latin-1")).encode("latin-1").decode("utf-8", "replace")
-            )
+            written = self.multipart(octets.decode("latin-1"))
+            return self.text(written.encode("latin-1").decode("utf-8", "replace"))
         begin = octets.lstrip()[:1]
         if begin in (b"{", b"["):
             return self.text(self.json(octets))
@@ -149,10 +147,14 @@ class Hider:
             return f"{name}={HIDDEN}"
         return f"{HIDDEN}{equals}{value}" if self.is_secret(plain_name) else pair
 
-    def _part(self, match: "re.Match[str]") -> str:
-        head, name, value = match.groups()
-        is_hidden = bool(value) and (is_secret_name(name) or self.is_secret(value.encode("latin-1")))
-        return head + (HIDDEN if is_hidden else value)
+    def multipart(self, written: str) -> str:
+        """The parts of a form (RFC 7578), each a head, a blank line and a value."""
+        return "".join(self._part(piece) for piece in PART_BEGIN.split(written))
+
+    def _part(self, piece: str) -> str:
+        head, blank, value = (*PART_BLANK.split(piece, 1), "", "")[:3]
+        is_named = any(map(is_secret_name, PART_NAME.findall(head)))
+        return head + blank + (HIDDEN if value and (is_named or self.is_secret(value.encode("latin-1"))) else value)
 
     def json(self, octets: bytes) -> str:
         try:
