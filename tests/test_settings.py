@@ -75,6 +75,10 @@ WRONG = [
     ("mail_tls = 'yes'", ["chappe.toml", "mail_tls", "starttls or tls or none"]),
     ("http = ''", ["http", "HOST:PORT"]),
     ("tls_key = 'x.key'", ["tls_certificate", "both or neither"]),
+    ("public_url = 'sms.example'", ["chappe.toml", "public_url", "https://sms.example.net"]),
+    ("public_url = 'https://sms.example/gateway'", ["public_url", "address alone"]),
+    ("public_url = 'https://user@sms.example'", ["public_url"]),
+    ("public_url = 'https://[sms'", ["public_url"]),
     ("data = ]", ["chappe.toml", "line 1"]),
 ]
 

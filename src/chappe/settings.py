@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -163,6 +164,8 @@ def checked(where: str, name: str, value: object) -> Any:
             parse_address(name, converted)
         except SettingsError as error:
             raise SettingsError(f"{where}: {error}") from None
+    if name == "public_url" and converted and not is_origin(converted):
+        raise SettingsError(f"{where}: public_url must be the address alone, such as https://sms.example.net")
     return converted
 
 
@@ -204,6 +207,17 @@ def parse_address(name: str, text: str) -> tuple[str, int]:
     if not (colon and host.strip("[]") and is_port) or (":" in host and not is_bracketed):
         raise SettingsError(f"{name} is {text!r}, but must be HOST:PORT such as 127.0.0.1:8080 or [::1]:8080")
     return host.strip("[]"), int(port)
+
+
+def is_origin(text: str) -> bool:
+    """Whether this is scheme and host, with nothing behind them that a path of ours could not follow."""
+    try:
+        parts = urlsplit(text)
+        is_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_bare = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_port and is_bare
 
 
 def table() -> str:

@@ -10,6 +10,7 @@ with a new password it is void, on every node. It ends twelve hours after its la
 
 import asyncio
 import secrets
+import unicodedata
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -86,6 +87,7 @@ class PeopleDesk:
         """A new session's key, for who it says it is. `network` is the peer's address."""
         if len(name) > NAME_MAX or len(password.value) > LENGTH_MAX:
             return WRONG
+        name = composed(name.strip())
         whom = ("log in", name, network_of(network))
         refused = self._charge(whom)
         if refused is not None:
@@ -119,7 +121,10 @@ class PeopleDesk:
         if account is not None:
             candidates.append((0, account.id, directory.password_hashes[account.id]))
         for candidate in candidates:
-            if await self._hash(verify, candidate[2], password.value):
+            typed = (
+                password.value if candidate[1] else composed(password.value)
+            )  # other doors take an account's as it is
+            if await self._hash(verify, candidate[2], typed):
                 return candidate
         if not candidates:
             await self._hash(verify, self._nobody_hash, password.value)
@@ -229,10 +234,10 @@ class PeopleDesk:
         refused = self._charge(whom) or wrong_password(new)
         if refused is not None:
             return refused
-        if not await self._hash(verify, known.password_hash, old.value):
+        if not await self._hash(verify, known.password_hash, composed(old.value)):
             return Refused(Refusal.UNAUTHORISED, "the old password is wrong")
         self._delays.forgive(whom)
-        hashed = str(await self._hash(hash_password, new.value))
+        hashed = str(await self._hash(hash_password, composed(new.value)))
         await self._store.commit(self._people.change, rows.UserChange(user_id=user_id, password_hash=hashed))
         await self._end_others(person, mark_of(hashed))
         return None
@@ -274,7 +279,7 @@ class PeopleDesk:
 
     async def invite(self, author: str, role: Role, account_id: int, name: str) -> Secret | Refused:
         """What a one-time link ends in, by which somebody becomes a user; good for a week."""
-        name = name.strip()
+        name = composed(name.strip())
         refused = self._wrong_role(role, account_id) or (wrong_name(name) if name else None)
         return refused or await self._invite(author, role, account_id, name, INVITED_MS)
 
@@ -322,13 +327,13 @@ class PeopleDesk:
         invited = await self.invitation(key)
         if invited is None:
             return NO_LINK
-        name = invited.name or name.strip()
+        name = invited.name or composed(name.strip())
         refused = wrong_name(name) or wrong_password(password)
         if refused is not None:
             return refused
         if self._hashing_count >= HASHES_WAITING_MAX:
             return BUSY
-        hashed = str(await self._hash(hash_password, password.value))
+        hashed = str(await self._hash(hash_password, composed(password.value)))
         return await self._join(key, name, hashed, network, language)
 
     async def _join(
@@ -350,7 +355,7 @@ class PeopleDesk:
         """See to it that an owner of this name is there where nobody is yet (the demo)."""
         key = await self.invite_first()
         if key is not None:
-            hashed = str(await self._hash(hash_password, password.value))
+            hashed = str(await self._hash(hash_password, composed(password.value)))
             joining = rows.Joining(
                 digest=key_digest(key.value),
                 name=name,
@@ -415,6 +420,11 @@ def account_caller(account: Account, directory: Directory) -> Caller:
 def sight_of(account: Account, directory: Directory) -> Sight:
     """What an account sees: its own things, and those of its subaccounts."""
     return Sight(frozenset((account.id, *(one.id for one in directory.children(account.id)))))
+
+
+def composed(text: str) -> str:
+    """The same letters as the same code points, whatever keyboard they were typed on (RFC 8265 4.2)."""
+    return unicodedata.normalize("NFC", text)
 
 
 def wrong_name(name: str) -> Refused | None:
