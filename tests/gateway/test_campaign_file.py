@@ -105,6 +105,8 @@ def test_columns_are_told(content: str, columns: tuple[str, ...], place: int) ->
     [
         ("", {}, Troubled(reason=Trouble.EMPTY)),
         ("\n\n \n", {}, Troubled(reason=Trouble.EMPTY)),
+        (b"PK\x03\x04\x14\0\x06\0", {}, Troubled(reason=Trouble.SPREADSHEET)),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", {"encoding": "utf-8"}, Troubled(reason=Trouble.SPREADSHEET)),
         ("a,b\nx,y\n", {}, Troubled(reason=Trouble.NO_RECIPIENT_COLUMN)),
         (PLAIN, {"recipient_column": "tel"}, Troubled(reason=Trouble.NO_RECIPIENT_COLUMN, word="tel")),
         (PLAIN, {"encoding": "rot13"}, Troubled(reason=Trouble.UNKNOWN_ENCODING, word="rot13")),

@@ -213,6 +213,7 @@ class Trouble(StrEnum):
     """Why a file or a text cannot be taken. Where it is about a line, that is told beside it."""
 
     EMPTY = "empty"
+    SPREADSHEET = "spreadsheet"  # the file of a spreadsheet program itself
     TOO_MANY_ROWS = "too_many_rows"
     TOO_MANY_BYTES = "too_many_bytes"
     TOO_MANY_COLUMNS = "too_many_columns"

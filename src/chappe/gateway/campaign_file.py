@@ -37,6 +37,7 @@ DELIMITERS = "\t;|,"  # where two fit equally well, the one that is rarer in tex
 CYRILLIC, WESTERN = "windows-1251", "windows-1252"
 ENCODINGS = ("utf-8", WESTERN, CYRILLIC, "utf-16", "iso-8859-1", "iso-8859-15", "koi8-r")
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how the files of Excel and LibreOffice begin
 # Letters beyond ASCII: in a Cyrillic text they stand side by side, in an Italian or French one nearly always alone.
 HIGH_LETTERS = re.compile(rb"[\xc0-\xff\xa8\xb8]+")
 SEPARATOR_HINT = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # what Excel writes above a table
@@ -227,6 +228,8 @@ def tell_encoding(file: BinaryIO, wanted: str) -> str:
     head = file.read(4)
     if not head:
         raise bad(Trouble.EMPTY)
+    if head in SPREADSHEETS:
+        raise bad(Trouble.SPREADSHEET)
     marked = next((encoding for mark, encoding in MARKS if head.startswith(mark)), "")
     if wanted and wanted not in ENCODINGS:
         raise bad(Trouble.UNKNOWN_ENCODING, word=wanted[:COLUMN_NAME_MAX])

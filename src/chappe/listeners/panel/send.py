@@ -285,6 +285,7 @@ def trouble_words(_: Translate, troubled: Troubled) -> str:
     """What is wrong with a file or a text, with its line."""
     words = {
         Trouble.EMPTY: _("There are no rows."),
+        Trouble.SPREADSHEET: _("This is a spreadsheet. Save it as CSV, then choose that file."),
         Trouble.TOO_MANY_ROWS: _("There are more than %(limit)s rows."),
         Trouble.TOO_MANY_BYTES: _("The file has more than %(limit)s octets."),
         Trouble.TOO_MANY_COLUMNS: _("There are more than %(limit)s columns."),
