@@ -213,6 +213,8 @@ def panel_paths(known: dict[str, str]) -> list[str]:
     ]
     more = [f"/messages?{urlencode(each)}" for each in searches]
     more += [
+        "/?period=hour",
+        "/?period=month",
         "/callbacks?state=failed",
         f"/callbacks?message={known['message_id']}",
         "/inbound?sender=*79",
