@@ -29,6 +29,7 @@ from chappe.listeners.native.asking import Answered, Asked, Problematic
 from chappe.listeners.native.pages import before_id_of, links_of, span_of
 from chappe.listeners.native.shapes import (
     Chapter,
+    Fact,
     ListedMessage,
     MessageChange,
     MessageFilter,
@@ -234,7 +235,9 @@ async def story(asked: Asked) -> StoryAnswer:
     if told is None:
         raise Problematic(Refusal.NOT_FOUND)
     chapters = tuple(
-        Chapter(at=instant_of(one.at_ms), kind=one.kind, title=one.title, facts=dict(one.facts))
+        Chapter(
+            at=instant_of(one.at_ms), kind=one.kind, title=one.title, facts=tuple(Fact(*fact) for fact in one.facts)
+        )
         for one in told.chapters
     )
     return StoryAnswer(message_id=str(found.id), chapters=chapters)

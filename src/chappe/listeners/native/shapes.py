@@ -117,13 +117,20 @@ class MessageChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     text: Annotated[str, Meta(min_length=1, max_length=40_000)] | UnsetType = UNSET
 
 
+class Fact(Struct, frozen=True):
+    """Something that is known, in words for people."""
+
+    name: str
+    value: str
+
+
 class Chapter(Struct, frozen=True, kw_only=True):
     """One thing that happened to a message, or is to happen."""
 
     at: Instant
     kind: Kind
     title: str
-    facts: Annotated[dict[str, str], Meta(description="Names and values for people.")]
+    facts: Annotated[tuple[Fact, ...], Meta(description="In order; a name may come several times.")]
 
 
 class StoryAnswer(Struct, frozen=True, kw_only=True):
