@@ -550,3 +550,19 @@ def test_no_dialect_loses_a_path_to_the_panel(tmp_path: Path) -> None:
             assert (await ask(app.http_port, get("/metrics"))).status == 200
 
     run(story())
+
+
+EVERYBODYS = {"/", "/logout", "/settings", "/settings/password", "/settings/sessions"}  # of whoever is logged in
+NOBODYS = {"/login", "/join/{key}", "/theme", "/language"}  # of whoever comes
+THE_GATEWAYS = ("/carriers", "/routes", "/versions", "/users")
+
+
+def test_what_is_the_gateways_is_not_its_customers() -> None:
+    """Carriers, routes, versions and users take permissions that no customer has, few pages take none, and a viewer changes nothing."""
+    assert {route.path for route in ROUTES if route.is_open} == NOBODYS
+    assert {route.path for route in ROUTES if route.permission is None} == EVERYBODYS | NOBODYS
+    theirs = [route for route in ROUTES if f"/{route.path.split('/')[1]}" in THE_GATEWAYS]
+    assert theirs
+    assert [route.path for route in theirs if route.permission in PERMISSIONS[Role.CUSTOMER]] == []
+    watched = [route for route in ROUTES if route.method == "POST" and route.permission in PERMISSIONS[Role.VIEWER]]
+    assert watched == []
