@@ -459,6 +459,20 @@ def test_a_refused_upload_reads_its_refusal(open_front: OpenFront) -> None:
     assert answer.status == 413
 
 
+def test_pages_take_larger_bodies(open_front: OpenFront) -> None:
+    """A file for a page may be larger than any other body, up to a limit of its own; its size has to be declared."""
+    front = open_front(body_bytes_max=1_000, upload_bytes_max=2_000)
+    for target, size, status in ((b"/panel/x", 2_000, 200), (b"/panel/x", 2_001, 413), (b"/panels", 1_001, 413)):
+        with front.connect() as connection:
+            connection.sendall(post(b"a" * size, b"Content-Length: %d" % size, CLOSE, target=target))
+            [answer] = answers(read_to_end(connection))
+        assert (target, size, answer.status) == (target, size, status)
+    with front.connect() as connection:
+        connection.sendall(post(b"3e9\r\n" + b"a" * 1_001, CHUNKED, target=b"/panel/x"))
+        [answer] = answers(read_to_end(connection))
+    assert answer.status == 413
+
+
 SLOW = [
     ("head", b"GET / HT", [408]),
     ("headers", b"GET / HTTP/1.1\r\nHost:", [408]),
