@@ -558,7 +558,7 @@ THE_GATEWAYS = ("/carriers", "/routes", "/versions", "/users")
 
 
 def test_what_is_the_gateways_is_not_its_customers() -> None:
-    """Carriers, routes, versions and users take permissions that no customer has, few pages take none, and a viewer changes nothing."""
+    """What is the gateway's takes permissions that no customer has; few pages take none; viewers change nothing."""
     assert {route.path for route in ROUTES if route.is_open} == NOBODYS
     assert {route.path for route in ROUTES if route.permission is None} == EVERYBODYS | NOBODYS
     theirs = [route for route in ROUTES if f"/{route.path.split('/')[1]}" in THE_GATEWAYS]
