@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import pytest
 from starlette.routing import compile_path
 
 from browser.elsewhere import Elsewhere
@@ -18,11 +19,21 @@ from browser.injections import TEXTS
 from browser.scripts import ACTIVE, CANARY, EMBED, READ, SUBMIT
 from browser.visiting import Chromium, Scheme, Visitor, lines
 from browser.world import World
+from chappe.dialects.known import known_dialects
 from chappe.listeners.panel import ROUTES
+from chappe.smpp.texts import CHARSETS
 
 WIDTHS = (1280, 390)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 PAGES = [route for route in ROUTES if route.method == "GET"]
+# What is no sentence, but may be asked for like one: names, and words of protocols.
+DATA = {"", "GET", "POST", "decimal", "hex", "connection refused", "sim", "nobody there", *CHARSETS, "smpp"}
+DATA |= {
+    "backup with quite a long name",
+    "Route +7",
+    "Route everywhere",
+    *(dialect.name for dialect in known_dialects()),
+}
 UNLINKED = {"/campaigns/{campaign_id:int}": ["/progress"]}  # pieces that a page asks for only at times
 VISITED_MAX = 8  # of one route, that scripts may run in; all are read as Chromium parses them
 FORMULA = re.compile(r"[=+\-@\t\r]")
@@ -162,6 +173,16 @@ async def test_no_cell_of_an_export_is_a_formula(world: World, chromium: Chromiu
         assert count > len(TEXTS)
 
 
+@pytest.mark.parametrize("language", ["it", "ru"])
+async def test_every_word_that_is_shown_is_translated(world: World, chromium: Chromium, language: str) -> None:
+    """Read in another language, no page asks for a sentence that its catalogue has not."""
+    async with await chromium.visitor(world.origin) as visitor:
+        await visitor.log_in()
+        world.untranslated.sentences.clear()
+        assert len(await crawl(visitor, 3, language)) > len(PAGES)
+        assert sorted(world.untranslated.sentences - DATA) == []
+
+
 # What the tests do
 
 
@@ -193,11 +214,11 @@ class Address(NamedTuple):
     text: str
 
 
-async def crawl(visitor: Visitor, per_route_max: int) -> list[Address]:
+async def crawl(visitor: Visitor, per_route_max: int, language: str = "en") -> list[Address]:
     """What links lead to from the overview, at most so many addresses of one route, as a program sees it."""
     waiting, known, counts, found = ["/panel/"], {"/panel/"}, Counter[str](), list[Address]()
     for path in waiting:
-        answer = await visitor.context.request.get(visitor.origin + path)
+        answer = await visitor.context.request.get(visitor.origin + path, headers={"accept-language": language})
         is_html = answer.headers.get("content-type", "").startswith("text/html")
         text = await answer.text() if is_html else ""
         found.append(Address(path, route_of(path), answer.status, "<html" in text, text))

@@ -5,7 +5,10 @@ first user is made by hand, because nobody could read the one-time link.
 """
 
 import asyncio
+import contextlib
+import gettext
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from browser.injections import TEXTS
@@ -17,6 +20,7 @@ from chappe.core.model import Secret
 from chappe.core.people import EVERYTHING, Role
 from chappe.gateway.campaign_file import Choices
 from chappe.gateway.campaigns import Wording
+from chappe.listeners.panel import words
 from chappe.settings import Settings
 from chappe.store import schema
 from whole import ask, eventually, post, rows, settings_in
@@ -111,12 +115,46 @@ country = "GB"
 """
 
 
+@contextlib.contextmanager
+def patched_reading(fallback: gettext.NullTranslations) -> Iterator[None]:
+    """Catalogues that are read inside ask this one for what they have not."""
+    read = words.read
+
+    def reading(path: Path) -> gettext.GNUTranslations:
+        translations = read(path)
+        translations.add_fallback(fallback)
+        return translations
+
+    words.read = reading
+    try:
+        yield
+    finally:
+        words.read = read
+
+
+class Untranslated(gettext.NullTranslations):
+    """Keeps what a catalogue was asked for in vain, and answers with what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentences: set[str] = set()
+
+    def gettext(self, message: str) -> str:
+        self.sentences.add(message)
+        return message
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        self.sentences.add(msgid1)
+        return msgid1 if n == 1 else msgid2
+
+
 class World:
-    """The gateway, and what it is full of."""
+    """The gateway, and what it is full of. `untranslated`: what was shown as it is for want of a translation."""
 
     def __init__(self, folder: Path) -> None:
         self.settings: Settings = settings_in(folder)
         self.app = App(self.settings, is_demo=True)
+        self.untranslated = Untranslated()
 
     @property
     def origin(self) -> str:
@@ -128,7 +166,8 @@ class World:
                 throughput=throughput, secret=SECRET, number=NUMBER, other=OTHER_NUMBER, odd=ODD_ACCOUNT
             )
             applied(self.settings, file, "world")
-        await self.app.start()
+        with patched_reading(self.untranslated):
+            await self.app.start()
         await self._make_users()
         await self._send()
         await self._receive()
@@ -166,9 +205,9 @@ class World:
             await ask(port, post("/sys/send.php", **fields, sender="<b>bold</b>"))
             await ask(port, post("/en/api/", login="demo", pwd=SECRET, phones=phones, msg=f"{place}", id=text[:60]))
             await ask(port, post("/sys/send.php", login="demo", psw=SECRET, phones=phones, mes="x", sender=text[:11]))
-        later = {"login": "demo", "psw": SECRET, "phones": "447700900777", "mes": "Later", "charset": "utf-8"}
+        later = {"login": "demo", "psw": SECRET, "phones": "447700900777", "charset": "utf-8"}
         for hours in range(1, 9):
-            await ask(port, post("/sys/send.php", **later, time=f"+{hours * 60}"))
+            await ask(port, post("/sys/send.php", **later, mes=f"Later, {hours}", time=f"+{hours * 60}"))
         await ask(port, post("/sys/send.php", login="demo", psw=SECRET, phones="79161234567", mes="Waits"))
         await ask(port, post("/sys/send.php", login="poor", psw=SECRET, phones="447700900123", mes="No money"))
 
