@@ -171,6 +171,8 @@ def endpoint_page() -> str:
     for dialect in known_dialects():
         title, pages = DIALECT_PAGES.get(dialect.name, (dialect.name, ()))
         rows = [(row.method, code(row.path)) for row in dialect_endpoints() if row.group == dialect.name]
+        if not rows:  # ours: its paths are those of the native API
+            continue
         links = " and ".join(f"[{page}](../dialects/{page}.md)" for page in pages)
         parts += [
             f"## {title}",
