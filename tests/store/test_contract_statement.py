@@ -22,7 +22,9 @@ MINUTE_MS = 60_000
 accounts = itertools.count(1_000)
 happenings = st.one_of(
     st.tuples(st.just("message"), st.integers(0, 3), st.sampled_from((None, Kind.POST, Kind.VOID)), st.integers(0, 9)),
-    st.tuples(st.sampled_from(("credit", "debit", "rent", "give", "take", "give_back", "take_back")), st.integers(1, 9)),
+    st.tuples(
+        st.sampled_from(("credit", "debit", "rent", "give", "take", "give_back", "take_back")), st.integers(1, 9)
+    ),
 )
 histories = st.lists(st.tuples(st.integers(0, 3), happenings), max_size=25)
 
