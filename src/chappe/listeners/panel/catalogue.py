@@ -24,7 +24,7 @@ from chappe.gateway.configuration import Action
 from chappe.gateway.gateway_file import KINDS
 from chappe.gateway.overview import Period
 from chappe.gateway.story import Fact, Title
-from chappe.listeners.panel import ROUTES, blacklist, callbacks, editing, inbox, ledger, overview
+from chappe.listeners.panel import ROUTES, blacklist, callbacks, editing, inbox, ledger, overview, senders
 from chappe.listeners.panel.words import DOMAIN
 
 FOLDER = Path(__file__).parent
@@ -41,7 +41,7 @@ LISTS: tuple[Iterable[str], ...] = (
     *(callbacks.KINDS, callbacks.STATES, inbox.FATE_TITLES.values(), ledger.KINDS.values(), editing.TITLES.values()),
     [name for name, _, _ in overview.TROUBLES],
     [each for rows in editing.CONTROLS.values() for one in rows for each in (one.label, one.hint, one.group) if each],
-    blacklist.ORIGINS.values(),
+    *(blacklist.ORIGINS.values(), senders.STATES.values()),
     ("by default", "any", "every service class"),
 )
 
