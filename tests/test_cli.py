@@ -352,7 +352,8 @@ def test_the_demo_shows_a_whole_trip(start: Start) -> None:
     *_, failing, answered = lines
     for line in lines[:-2]:
         answer = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
-        assert re.match(r'01\n|Sent;\d+;1\n|\{"send_log":\[\{"code":200,|\{"result":"OK",|\{\n"id":|\{"id":"\d+",', answer), line
+        taken = r'01\n|Sent;\d+;1\n|\{"send_log":\[\{"code":200,' r'|\{"result":"OK",|\{\n"id":|\{"id":"\d+",'
+        assert re.match(taken, answer), line
         short_id = running.wait_for(r"(\.\.\d{5})  4477\*+23 +accepted")[1]
         callback = () if '"send_log"' in answer else ("callback +customer answered 200",)  # voipcom has no receipts
         for step in ("sent ", "delivered ", *callback):
