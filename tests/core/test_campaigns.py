@@ -1,4 +1,4 @@
-"""Campaigns without I/O: texts with variables, numbers out of spreadsheets, and the set of numbers that came already."""
+"""Campaigns without I/O: texts with variables, numbers out of spreadsheets, the set of numbers that came already."""
 
 import random
 
