@@ -10,7 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text as sql
 
-from chappe.core.model import Priority, Service, SmppAccess, UncertainPolicy
+from chappe.core.model import Priority, Secret, Service, SmppAccess, UncertainPolicy
 from chappe.core.numbers import Number
 from chappe.gateway.configuration import Action, Change, apply
 from chappe.gateway.directory import Directory
@@ -92,9 +92,9 @@ def test_the_whole_file_is_read() -> None:
     """Every documented key arrives in its record, in our units."""
     wanted = parse(FILE, file_name="gateway.toml", known=KNOWN)
     (alice,) = wanted.accounts
-    assert (alice.name, alice.password.value, alice.balance_micros, alice.limit_micros) == (
+    assert (alice.name, alice.password, alice.balance_micros, alice.limit_micros) == (
         "alice",
-        "hidden5",
+        Secret("hidden5"),
         100_000_000,
         -5_000_000,
     )
@@ -247,9 +247,9 @@ def test_a_mistake_about_a_carrier_that_is_bound_to_is_named(right: str, wrong: 
 def test_a_carrier_that_is_bound_to_is_kept_like_all_others(right: str, other: str, url: str) -> None:
     """Where an SMPP carrier is becomes its URL, who we are there its login, and how we bind stands in its options."""
     (acme,) = parse(BOUND.replace(right, other), file_name="g", known=KNOWN).carriers
-    assert (acme.kind, acme.password.value, acme.settings.url, acme.settings.login) == (
+    assert (acme.kind, acme.password, acme.settings.url, acme.settings.login) == (
         "smpp",
-        "hidden6",
+        Secret("hidden6"),
         url,
         "chappe",
     )
@@ -336,7 +336,7 @@ def test_how_an_account_may_bind_is_read() -> None:
         hex_ids=True,
         is_receiver=True,
     )
-    assert (alice.settings.priority, alice.smpp_password.value) == (Priority.URGENT, "hidden7")
+    assert (alice.settings.priority, alice.smpp_password) == (Priority.URGENT, Secret("hidden7"))
     assert "hidden" not in repr(alice)
     assert parse(FILE, file_name="g", known=KNOWN).accounts[0].settings.smpp == SmppAccess()
 
