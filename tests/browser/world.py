@@ -16,14 +16,14 @@ from chappe.app import App
 from chappe.cli.applying import applied
 from chappe.core.campaigns import Campaign, CampaignState, Step
 from chappe.core.centre import Refused
-from chappe.core.model import Secret
+from chappe.core.model import Secret, State
 from chappe.core.people import EVERYTHING, Role
 from chappe.gateway.campaign_file import Choices
 from chappe.gateway.campaigns import Wording
 from chappe.listeners.panel import words
 from chappe.settings import Settings
 from chappe.store import schema
-from whole import ask, eventually, post, rows, settings_in
+from whole import ask, eventually, post, rows, settings_in, states
 
 OWNER, PASSWORD = "demo", "demo demo"
 NUMBER = "447700900100"
@@ -44,7 +44,8 @@ GREETINGS = (
 
 CHANGEABLE = (
     schema.message,
-    schema.entry,
+    schema.inbound,
+    schema.block,
     schema.configuration_version,
     schema.panel_user,
     schema.invitation,
@@ -176,9 +177,17 @@ class World:
     async def stop(self) -> None:
         await self.app.stop()
 
-    async def fingerprint(self) -> dict[str, int]:
-        """How many rows there are of what somebody may change."""
-        return await asyncio.to_thread(lambda: {table.name: len(rows(self.settings, table)) for table in CHANGEABLE})
+    async def fingerprint(self) -> dict[str, object]:
+        """What somebody may change: how many rows there are of it, who may what, what is still scheduled."""
+        return await asyncio.to_thread(self._fingerprint)
+
+    def _fingerprint(self) -> dict[str, object]:
+        found: dict[str, object] = {table.name: len(rows(self.settings, table)) for table in CHANGEABLE}
+        found["users"] = [
+            (row["name"], row["role"], row["is_active"]) for row in rows(self.settings, schema.panel_user)
+        ]
+        found["scheduled"] = states(self.settings).count(State.SCHEDULED)
+        return found
 
     async def _make_users(self) -> None:
         people = self.app.desks.people
