@@ -8,7 +8,7 @@ import pytest
 from chappe.capabilities import KNOWN
 from chappe.core.centre import InboundMessages, ListInbound, TakeInbound
 from chappe.core.ids import IdMaker
-from chappe.core.model import Account, Coding, Concatenation, Inbound
+from chappe.core.model import Account, Carrier, Coding, Concatenation, Inbound
 from chappe.core.phonebook import BlockOrigin
 from chappe.gateway.directory import Forwarding
 from chappe.gateway.feed import Step
@@ -44,6 +44,8 @@ def an_account(**changes: Any) -> Account:
 
 class OneOwner:
     """A directory with one number."""
+
+    carriers: tuple[Carrier, ...] = ()
 
     def __init__(self, account: Account, **ways: str) -> None:
         fields = {"url": account.inbound_url, "email": account.inbound_email, "phone": account.inbound_phone} | ways

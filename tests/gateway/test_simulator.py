@@ -11,6 +11,7 @@ from chappe.core.centre import Accepted, Outcome, Refusal, Refused, Verdict
 from chappe.core.fates import FATES, LATE_MAX_S, NAMED, Fate, fate_named
 from chappe.core.model import TEST_CARRIER, Account, Carrier, Inbound, Receipt, Submission
 from chappe.core.people import EVERYTHING, Sight
+from chappe.core.phonebook import BlockOrigin
 from chappe.dialects.base import Dialect
 from chappe.gateway.inbound import InboundDesk, Planner, phone_way
 from chappe.gateway.simulator import FATES_MAX, NUMBERS_MAX, SimulatorDesk, reply_number
@@ -30,6 +31,7 @@ password = "correct horse"
 senders = ["ACME"]
 """
 FORWARDED = REAL.replace('numbers = ["447700900001"]', 'numbers = ["447700900001"]\ninbound_phone = "447700900555"')
+WIRED = REAL.replace('kind = "simulated"', 'kind = "smsfox"\nurl = "http://127.0.0.1:1/"\nlogin = "a"\npassword = "b"')
 PHONE, NUMBER = "447700900123", "447700900001"
 
 
@@ -318,6 +320,48 @@ def test_what_a_played_phone_writes_goes_on_to_no_real_phone(tmp_path: Path) -> 
         assert [one.is_test for one in senders] == [True]
 
     play(tmp_path, script, FORWARDED, ["acme"])
+
+
+async def is_blocked(middle: Middle) -> bool:
+    await middle.result(middle.blacklist.follow())
+    return middle.blacklist.is_blocked(middle.alice.id, PHONE, NUMBER)
+
+
+def test_a_played_phone_blocks_no_real_one(tmp_path: Path) -> None:
+    """Where a carrier reaches real phones, a played stop word blocks none, and a played start word unblocks none."""
+
+    async def script(middle: Middle) -> None:
+        desk = Phones(middle).desk
+        await middle.result(desk.receive(EVERYTHING, PHONE, NUMBER, "STOP"))
+        assert not await is_blocked(middle)
+        stop = BlockChange(
+            account_id=middle.alice.id,
+            numbers=(PHONE,),
+            is_blocked=True,
+            now_ms=1,
+            originators=("",),
+            origin=BlockOrigin.STOP,
+        )
+        stopped = middle.store.commit(middle.store.blocks.change, stop)
+        await middle.settle()
+        await stopped
+        await middle.result(desk.receive(EVERYTHING, PHONE, NUMBER, "START"))
+        assert await is_blocked(middle)
+
+    play(tmp_path, script, WIRED, ["acme"])
+
+
+def test_a_played_phone_blocks_itself_where_all_are_played(tmp_path: Path) -> None:
+    """Where every carrier is simulated, stop and start words of played phones do what those of real ones do."""
+
+    async def script(middle: Middle) -> None:
+        desk = Phones(middle).desk
+        await middle.result(desk.receive(EVERYTHING, PHONE, NUMBER, "STOP"))
+        assert await is_blocked(middle)
+        await middle.result(desk.receive(EVERYTHING, PHONE, NUMBER, "START"))
+        assert not await is_blocked(middle)
+
+    play(tmp_path, script)
 
 
 def test_an_answer_goes_to_a_number_of_the_account() -> None:

@@ -61,6 +61,8 @@ AWAY = "lost before, then away"
 class Known:
     """What the gateway knows of its configuration: a snapshot, as the directory gives."""
 
+    carriers: tuple[Carrier, ...] = ()  # asked for where a phone is played, which none is here
+
     def __init__(
         self, accounts: Mapping[int, Account], routing: RoutingTable, disabled_urls: frozenset[tuple[int, str]]
     ) -> None:
