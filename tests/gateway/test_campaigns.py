@@ -438,6 +438,26 @@ def test_a_text_can_be_changed_until_it_is_started(tmp_path: Path) -> None:
     hold(script, tmp_path)
 
 
+def test_a_text_that_changes_as_a_dry_run_ends_is_checked_itself(tmp_path: Path) -> None:
+    """What was found of one text never stands for another that somebody gave it at the last moment."""
+
+    async def script(hall: Hall) -> None:
+        one = await hall.load(people(2))
+        await hall.done(hall.desk.describe(EVERYTHING, one.id, Wording(text="Hello {name}")))
+        await hall.round()
+        looked_at = await hall.now(one)
+        await hall.done(hall.desk.describe(EVERYTHING, one.id, Wording(text="A much longer one, {name}. " * 20)))
+        await hall.done(hall.rounds._step(looked_at))
+        await hall.run()
+        ready = await hall.now(one)
+        assert ready.state is CampaignState.READY
+        assert ready.report is not None
+        assert ready.report.segments > 2
+        assert ready.report.samples[0].text.startswith("A much longer")
+
+    hold(script, tmp_path)
+
+
 @pytest.mark.parametrize(
     "wording, reason",
     [

@@ -190,6 +190,7 @@ class CampaignRounds:
             report=report,
             restarts=restarts,
             is_ours=is_ours,
+            judged=one.settings if one.state is CampaignState.CHECKING else None,  # it may be described anew meanwhile
         )
         return await self._store.commit(self._campaigns.change, change)
 

@@ -91,7 +91,7 @@ class RowsDraft(Struct, frozen=True):
 
 class CampaignChange(Struct, frozen=True, kw_only=True):
     """A move from one of some states to another; what is None stays as it is. `is_ours`: only where this node works at
-    it."""
+    it; `judged`: only while it is to send what was looked at."""
 
     campaign_id: int
     from_states: tuple[CampaignState, ...]
@@ -103,6 +103,7 @@ class CampaignChange(Struct, frozen=True, kw_only=True):
     forgets_report: bool = False
     restarts: bool = False  # the position begins anew
     is_ours: bool = False
+    judged: CampaignSettings | None = None
 
 
 class CampaignTake(Struct, frozen=True):
@@ -404,6 +405,8 @@ class Campaigns:
         if is_repeat and before.state is change.to_state and before.changed_ms == change.now_ms:
             return True
         if before.state not in change.from_states or (change.is_ours and before.node_id != self._node.id):
+            return False
+        if change.judged is not None and change.judged != before.settings:
             return False
         report = None if change.forgets_report else change.report or before.report
         transaction.run(
