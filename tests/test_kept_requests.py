@@ -1,5 +1,6 @@
 """What is kept of requests by a whole gateway: by every door, refused ones too, and nothing that nobody wants."""
 
+import asyncio
 import base64
 from pathlib import Path
 
@@ -258,6 +259,25 @@ def test_what_cannot_be_written_is_not_kept(tmp_path: Path) -> None:
             assert await book.run_once() == 1
             assert await book.run_once() == 0
             assert await book.sweep_once() == 0
+
+    run(story())
+
+
+def test_a_round_that_is_broken_off_loses_nothing(tmp_path: Path) -> None:
+    """Requests whose writing is cancelled, by whoever asked or by the gateway's end, are written by the next round."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path, keep_requests=1), WORLD) as app:
+            book = RequestBook(store=app._store, clock=app._clock, ids=app._ids, hours=1)
+            for _ in range(3):
+                book.note(REQUEST, HttpResponse(), dialect="a")
+            broken_off = asyncio.create_task(book.run_once())
+            await asyncio.sleep(0)
+            broken_off.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await broken_off
+            assert await book.run_once() == 3
+            assert await book.run_once() == 0
 
     run(story())
 

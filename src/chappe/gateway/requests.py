@@ -8,7 +8,7 @@ comes than can be written, requests are not kept, and that is said in the log.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
 from msgspec import Struct
@@ -152,14 +152,22 @@ class RequestBook:
             while self._waiting:
                 portion = [self._waiting.popleft() for _ in range(min(PORTION, len(self._waiting)))]
                 self._octets_waiting -= sum(one.size for one in portion)
-                kept = await asyncio.to_thread(lambda heard: [kept_of(one) for one in heard], portion)
-                writes = [self._store.commit(self._store.requests.keep, one) for one in kept]
-                outcomes = await asyncio.gather(*writes, return_exceptions=True)
+                try:
+                    outcomes = await self._write(portion)
+                except asyncio.CancelledError:  # whoever asked has gone, or it is shutdown: the next round writes them
+                    self._waiting.extendleft(reversed(portion))
+                    self._octets_waiting += sum(one.size for one in portion)
+                    raise
                 count += sum(1 for one in outcomes if one is None)
                 failure = next((one for one in outcomes if isinstance(one, BaseException)), None)
                 if failure is not None:
                     raise failure
         return count
+
+    async def _write(self, portion: Sequence[Heard]) -> list[BaseException | None]:
+        kept = await asyncio.to_thread(lambda heard: [kept_of(one) for one in heard], portion)
+        writes = [self._store.commit(self._store.requests.keep, one) for one in kept]
+        return await asyncio.gather(*writes, return_exceptions=True)
 
     async def sweep_once(self) -> int:
         """Forget what is old, and what is too much."""
