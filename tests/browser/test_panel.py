@@ -108,6 +108,28 @@ async def test_the_main_paths_without_scripts(world: World, chromium: Chromium) 
         assert urlsplit(page.url).path == "/panel/login"
 
 
+async def test_a_phone_shows_what_matters_first(world: World, chromium: Chromium) -> None:
+    """On a phone a long search form is folded away, and the first message's recipient, state and price are in sight."""
+    async with await chromium.visitor(world.origin, width=390, height=844, has_scripts=False) as visitor:
+        page = visitor.page
+        await visitor.log_in()
+        await visitor.go("/panel/messages")
+        search = page.get_by_role("search")
+        assert not await search.is_visible()
+        row = page.locator("main tbody tr").first
+        for cell in (row.locator(".badge"), row.locator("td.nowrap"), row.locator("td.number").last):
+            box = await cell.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390
+            assert box["y"] + box["height"] <= 844
+        await page.locator(".fold > summary").click()
+        assert await search.is_visible()
+        await page.get_by_label("Recipient").fill("447700900777")
+        await search.get_by_role("button", name="Search").click()
+        assert await page.locator(".fold > summary").inner_text() == "Search (1)"
+
+
 async def test_another_site_changes_and_reads_nothing(world: World, chromium: Chromium) -> None:
     """A page of another origin changes nothing by forms, scripts or images, reads nothing, and frames nothing."""
     changes = [route for route in ROUTES if route.method == "POST"]

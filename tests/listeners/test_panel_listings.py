@@ -156,7 +156,7 @@ def a_message(index: int, account_id: int, **changes: Any) -> dict[str, Any]:
 
 
 def numbers_in(page: Page) -> list[str]:
-    return re.findall(r'<td class="nowrap">(\d+)</td>', page.text)
+    return re.findall(r'<td class="nowrap"[^>]*>(\d+)</td>', page.text)
 
 
 def test_messages_are_found_by_whoever_may_see_them(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_what_phones_wrote_is_listed_and_exported_harmlessly(tmp_path: Path) -> 
             assert "nobody&#39;s" not in page.text
             assert "nobody&#39;s" in (await owner.get("/inbound")).text
             assert "447700900100</a>" not in (await stranger.get("/inbound", number="447700900100")).text
-            assert (await customer.get("/inbound", sender="*904")).text.count("<tr><td>") == 1
+            assert (await customer.get("/inbound", sender="*904")).text.count("<tr><td") == 1
             exported = await customer.get("/inbound/export")
             cells = [
                 row["text"] for row in csv.DictReader(io.StringIO(exported.text.removeprefix("\ufeff"), newline=""))

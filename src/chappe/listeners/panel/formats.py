@@ -4,7 +4,8 @@ In templates these are filters: `{{ ms|moment }}`, `{{ micros|money("EUR") }}`, 
 page's `panel`; a template that uses them in macros imports those `with context`.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -15,11 +16,14 @@ from babel.numbers import format_compact_decimal, format_currency, format_decima
 from babel.units import format_unit
 from jinja2 import pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup, escape
 
 from chappe.listeners.panel.words import Words
 
 MICROS: Final = 1_000_000
 NOTHING: Final = "–"
+CELL: Final = re.compile(r"<(tr|td|th)\b([^>]*)>")  # data in a page never has a "<" of its own
+SPAN: Final = re.compile(r'colspan="(\d+)"')
 MS_MAX: Final = 253_402_300_799_000  # the last second of the year 9999
 
 
@@ -89,6 +93,23 @@ def day(ms: int, locale: Locale, zone: tzinfo) -> str:
     return format_datetime(moment_of(ms).astimezone(zone), "d MMM", locale=locale)
 
 
+def labelled(rows: Markup, headings: Sequence[str]) -> Markup:
+    """Rows of a table, whose cells say under which heading they stand, for where headings have no room."""
+    place = 0
+
+    def label(found: re.Match[str]) -> str:
+        nonlocal place
+        if found[1] == "tr":
+            place = 0
+            return found[0]
+        title = headings[place].rstrip("#") if place < len(headings) else ""
+        span = SPAN.search(found[2])
+        place += int(span[1]) if span else 1
+        return f'<{found[1]}{found[2]} data-label="{escape(title)}">' if title else found[0]
+
+    return Markup(CELL.sub(label, str(rows)))
+
+
 def filters(words: Words) -> dict[str, Callable[..., Any]]:
     """For the templates of one language."""
     locale = words.locale
@@ -110,4 +131,5 @@ def filters(words: Words) -> dict[str, Callable[..., Any]]:
         "percent": lambda value: percent(value, locale),
         "money": lambda micros, currency="": money(micros, currency, locale),
         "duration": lambda ms: duration(ms, locale),
+        "labelled": labelled,
     }
