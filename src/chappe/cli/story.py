@@ -58,6 +58,8 @@ async def tell(database: Database, settings: Settings, message_id: int) -> Story
 def table_of(story: Story) -> Table:
     """A line for each chapter, and one for each of its facts."""
     table = plain_table("when", "what", "", "")
+    for column in table.columns:
+        column.overflow = "fold"  # a long word without a blank, as answers have, is shown to its end
     for chapter in story.chapters:
         lines = list(lines_of(chapter)) or [("", "")]
         for place, (name, value) in enumerate(lines):
