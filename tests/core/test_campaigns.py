@@ -5,6 +5,8 @@ import random
 import pytest
 
 from chappe.core.campaigns import (
+    CELL_MAX,
+    FILLED_MAX,
     STEPS,
     TEMPLATE_MAX,
     CampaignState,
@@ -16,6 +18,7 @@ from chappe.core.campaigns import (
     parse_template,
     read_number,
 )
+from chappe.sms.segments import STANDARD, count
 
 COLUMNS = ("Phone", "Name", "città", "Имя клиента", "name")
 VALUES = ("393471234567", "Mario", "", "Иван", "second")
@@ -67,6 +70,17 @@ def test_a_cell_is_no_text_with_variables() -> None:
     template = parse_template("{Name}", COLUMNS)
     assert isinstance(template, Template)
     assert template.fill(("1", "{Phone}", "", "", "")) == "{Phone}"
+
+
+def test_a_filled_text_has_an_end() -> None:
+    """A text that grows beyond what any message holds is cut off behind that, however often it names a long cell."""
+    template = parse_template("{name}" * 3_000, ["name"])
+    assert isinstance(template, Template)
+    filled = template.fill(["x" * CELL_MAX])
+    assert isinstance(filled, str)
+    assert len(filled) == FILLED_MAX + 1
+    assert count(filled, STANDARD) is None
+    assert template.fill(["x" * 10]) == "x" * 30_000
 
 
 def test_a_short_row_lacks_its_last_cells() -> None:

@@ -102,6 +102,28 @@ WRONG: list[tuple[str, object, int, str, str]] = [
 ]
 
 
+GROWING = [
+    {"text": "{a}" * 10_000, "messages": [{"to": PHONE, "variables": {"a": "x" * 100}}] * 300},
+    {"text": "{a|}" * 10_000, "messages": [{"to": PHONE, "variables": {"a": ""}}] * 300},
+    {"text": "x" * 40_000, "messages": [{"to": PHONE}] * 300},
+    {"text": "x" * 40_000, "messages": [{"to": PHONE, "variables": {f"a{each}": ""}} for each in range(300)]},
+]
+
+
+@pytest.mark.parametrize("body", GROWING)
+def test_a_small_request_asks_for_no_endless_work(tmp_path: Path, body: dict[str, object]) -> None:
+    """Texts that variables, or a common text, make larger than any body are refused before they are made."""
+
+    async def story() -> None:
+        async with house_in(tmp_path) as house:
+            for path in ("/messages", "/messages/preview"):
+                said = await house.ask("alice", "POST", path, body)
+                assert (said.status, said.code) == (413, "too_large")
+            assert rows(house.app.settings, schema.message) == []
+
+    run(story())
+
+
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     """Each wrong request is a problem with its code and the field that is wrong, and leaves no row and no charge."""
 

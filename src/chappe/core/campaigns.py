@@ -22,6 +22,7 @@ CELL_MAX = 10_000  # characters
 ROW_MAX = 60_000  # characters of all cells of a row, as they stand in the file
 COLUMN_NAME_MAX = 100  # characters
 TEMPLATE_MAX = 20_000  # characters
+FILLED_MAX = 40_000  # characters of a text that is filled in: more than 255 segments hold
 NAME_MAX = 100  # characters of a campaign's name
 RECIPIENT_MAX = 64  # characters kept of what should have been a number
 EXAMPLES_MAX = 5  # of each kind of trouble
@@ -260,19 +261,22 @@ class Template(Struct, frozen=True):
     pieces: tuple[str | Variable, ...]
 
     def fill(self, values: Sequence[str]) -> str | int:
-        """The text for a row; or the column (from 0) that is empty and must not be."""
+        """The text for a row; or the column (from 0) that is empty and must not be. One that no message can be sent
+        with is cut off where that is certain: a short row must not grow into megabytes."""
         filled: list[str] = []
+        length = 0
         for piece in self.pieces:
             if isinstance(piece, str):
-                filled.append(piece)
-                continue
-            value = values[piece.column] if piece.column < len(values) else ""
-            if value:
-                filled.append(value)
-            elif piece.otherwise is None:
-                return piece.column
+                word = piece
             else:
-                filled.append(piece.otherwise)
+                word = values[piece.column] if piece.column < len(values) else ""
+                if not word and piece.otherwise is None:
+                    return piece.column
+                word = word or piece.otherwise or ""
+            filled.append(word)
+            length += len(word)
+            if length > FILLED_MAX:
+                return "".join(filled)[: FILLED_MAX + 1]
         return "".join(filled)
 
 

@@ -9,6 +9,7 @@ from chappe.core.centre import Accepted, Cancel, Cancelled, Refusal, Replace, Re
 from chappe.core.ids import made_ms, read_id
 from chappe.core.model import TEST_CARRIER, Account, Submission
 from chappe.dialects.native import (
+    BODY_MAX,
     PROBLEMS,
     CancelAnswer,
     FieldError,
@@ -38,6 +39,7 @@ from chappe.listeners.native.shapes import (
 )
 
 ERRORS_MAX = 20  # told of one request
+FILLED_MAX = BODY_MAX  # characters of all texts of one request: filled in they are no more than written out
 
 # Sending
 
@@ -125,8 +127,13 @@ def personal(request: SendRequest, messages: Sequence[PersonalMessage]) -> tuple
     texts: list[str] = []
     errors: list[tuple[str, str]] = []
     parsed: dict[tuple[str, ...], Template | str] = {}
+    length = 0
     for place, one in enumerate(messages):
         filled = text_of(one, template, parsed)
+        read_length = len(template or "") if one.text is UNSET else 0  # it was read, however little came of it
+        length += max(read_length, len(filled) if isinstance(filled, str) else 0)
+        if length + len(parsed) * read_length > FILLED_MAX:
+            raise Problematic("too_large", f"the texts filled in have more than {FILLED_MAX} characters together")
         texts.append(filled if isinstance(filled, str) else "")
         if not isinstance(filled, str) and len(errors) < ERRORS_MAX:
             errors.append((f"/messages/{place}/{filled[0]}", filled[1]))
