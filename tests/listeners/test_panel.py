@@ -434,8 +434,13 @@ CELLS = [
     ("+39333", "'+39333"),
     ("-1", "'-1"),
     ("@SUM(A1)", "'@SUM(A1)"),
-    ("\t=1", '"\'\t=1"'),
-    ("\r=1", '"\'\r=1"'),
+    ("\t=1", "\"'\t'=1\""),
+    ("\r=1", "\"'\r'=1\""),
+    ("a;=1+1;b", '"a;\'=1+1;b"'),
+    ('a; "@SUM(A1)', '"a; ""\'@SUM(A1)"'),
+    ("a\n\n-1", '"a\n\n\'-1"'),
+    ("1;2", '"1;2"'),
+    ("a=1; b-2", '"a=1; b-2"'),
     (-5, "-5"),
     ('a "b", c', '"a ""b"", c"'),
     ("two\nlines", '"two\nlines"'),
@@ -459,6 +464,44 @@ def test_a_form_that_is_too_large_is_refused(tmp_path: Path) -> None:
             await browser.get("/panel/login")
             answer = await browser.post("/panel/login", name="x" * (1 << 20), password="x")
             assert answer.status == 413
+
+    run(story())
+
+
+def test_what_stands_beside_a_file_is_small(tmp_path: Path) -> None:
+    """A page that takes a large file takes no large fields, which would be kept in memory."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path), WORLD) as app:
+            await make_user(app, "olga", Role.OWNER)
+            browser = Browser(app.http_port)
+            await browser.log_in("olga")
+            assert (await browser.post("/panel/send/file", name="x" * 70_000)).status == 413
+            assert (
+                await browser.post("/panel/send/file", None, **{f"x{each}": "" for each in range(60)})
+            ).status == 413
+            assert (await browser.post("/panel/send/file", name="x")).status == 422
+
+    run(story())
+
+
+def test_what_can_be_no_id_is_not_found(tmp_path: Path) -> None:
+    """A number too large for any id in a path is a page that there is not, whatever was to be done there."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path), WORLD) as app:
+            await make_user(app, "olga", Role.OWNER)
+            browser = Browser(app.http_port)
+            await browser.log_in("olga")
+            for path in (
+                "/users/{}",
+                "/keys/{}/end",
+                "/senders/{}/end",
+                "/campaigns/{}/step",
+                "/versions/{}/roll-back",
+            ):
+                answer = await browser.post("/panel" + path.format("9" * 40), role="owner", is_active="1")
+                assert answer.status == 404, path
 
     run(story())
 

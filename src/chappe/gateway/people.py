@@ -1,8 +1,8 @@
 """People at the panel: who logs in, what they may do and see, and how they are invited.
 
 Passwords are hashed off the loop, two at once, with a bounded number waiting. Whoever guesses is slowed down as at the
-other doors (`accounts.py`): by name and network, and by network alone for the one-time links. An account may log in
-with its own name and password and is a customer then; a user of the same name is tried first.
+other doors (`accounts.py`): by name and network. The keys of one-time links are too long to be guessed. An account may
+log in with its own name and password and is a customer then; a user of the same name is tried first.
 
 A session is a random key in a cookie, kept as a digest. It is bound to the stored hash of the password that opened it:
 with a new password it is void, on every node. It ends twelve hours after its last use, or seven days after log-in.
@@ -231,7 +231,7 @@ class PeopleDesk:
         if known is None:
             return NO_USER
         whom = ("change password", user_id)
-        refused = self._charge(whom) or wrong_password(new)
+        refused = wrong_password(new) or self._charge(whom)
         if refused is not None:
             return refused
         if not await self._hash(verify, known.password_hash, composed(old.value)):

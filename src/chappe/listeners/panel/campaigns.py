@@ -14,7 +14,7 @@ from chappe.core.campaigns import (
     Step,
     Troubled,
 )
-from chappe.core.ids import ID_MAX, made_ms
+from chappe.core.ids import made_ms
 from chappe.core.ledger import format_micros
 from chappe.core.lifecycle import FINAL, WAITING
 from chappe.core.people import Permission
@@ -59,7 +59,7 @@ async def show_one(panel: PanelRequest) -> Response:
 
 async def find(panel: PanelRequest) -> Campaign | None:
     campaign_id = int(panel.request.path_params["campaign_id"])
-    return await panel.desks.campaigns.find(panel.caller.sight, campaign_id) if campaign_id <= ID_MAX else None
+    return await panel.desks.campaigns.find(panel.caller.sight, campaign_id)
 
 
 async def page_of(panel: PanelRequest, one: Campaign, status: int = 200, error: str = "") -> Response:

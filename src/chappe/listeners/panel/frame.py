@@ -26,6 +26,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import BaseRoute, Route
 
 from chappe.core.centre import Refused
+from chappe.core.ids import ID_MAX
 from chappe.core.model import Secret
 from chappe.core.people import Caller, Permission
 from chappe.gateway.desks import Desks, Unavailable
@@ -41,6 +42,7 @@ FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 FORM_BODY_MAX = 1 << 20  # bytes, of a page's form
 FIELDS_MAX = 2_000
+FILE_FIELDS_MAX, FILE_FIELD_MAX = 50, 1 << 16  # what stands beside a file: that many fields, of so many bytes
 SESSION_COOKIE, VISIT_COOKIE, FLASH_COOKIE = "chappe_session", "chappe_visit", "chappe_flash"
 THEME_COOKIE, LANGUAGE_COOKIE = "chappe_theme", "chappe_language"
 THEMES = ("auto", "light", "dark")
@@ -62,8 +64,10 @@ HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
-NEEDS_QUOTES = re.compile('[,"\r\n\t]|^ | $')
+NEEDS_QUOTES = re.compile('[,;"\r\n\t]|^ | $')
 FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
+# Where a spreadsheet that parts cells by semicolons or tabs, as most of Europe's do, sees one begin inside of ours.
+FORMULA_INSIDE = re.compile(r"([;\t\r\n][\s\"]*)(?=[=+\-@])")
 
 
 class PanelRoute(NamedTuple):
@@ -369,6 +373,8 @@ class Panel:
             return asked.fault(401)
         if route.permission is not None and not asked.caller.may(route.permission):
             return asked.fault(403)
+        if any(isinstance(one, int) and one > ID_MAX for one in asked.request.path_params.values()):
+            return asked.not_found()
         if route.method == "GET":
             return None
         if not is_same_origin(asked.request, self.public_url):
@@ -393,8 +399,10 @@ class Panel:
         if length.isdigit() and int(length) > route.body_max:
             return False
         limited = limit(request, route.body_max)
+        is_file = route.body_max > FORM_BODY_MAX  # only a file may be so large: fields are kept in memory
+        fields_max, field_max = (FILE_FIELDS_MAX, FILE_FIELD_MAX) if is_file else (FIELDS_MAX, FORM_BODY_MAX)
         try:
-            asked.form = await limited.form(max_files=4, max_fields=FIELDS_MAX, max_part_size=FORM_BODY_MAX)
+            asked.form = await limited.form(max_files=4, max_fields=fields_max, max_part_size=field_max)
         except TooLarge:
             return False
         except (MultiPartException, HTTPException):
@@ -502,12 +510,14 @@ def csv_line(row: Iterable[object]) -> str:
 
 
 def csv_cell(value: object) -> str:
-    """A cell. A text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay."""
+    """A cell. What a spreadsheet would take for a formula gets an apostrophe in front, also within a text where its
+    cells end elsewhere than ours; numbers stay."""
     if isinstance(value, int | float):
         return str(value)
     text = str(value)
     if text.startswith(FORMULA_BEGINS):
         text = "'" + text
+    text = FORMULA_INSIDE.sub(r"\1'", text)
     if NEEDS_QUOTES.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text

@@ -27,7 +27,6 @@ COLUMNS = (
 KINDS = {
     Kind.CREDIT: "paid in",
     Kind.DEBIT: "paid back",
-    Kind.DEBIT: "paid back",
     Kind.RESERVE: "reserved",
     Kind.POST: "spent",
     Kind.VOID: "given back",

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response
 
 from chappe.core.centre import Refused, Reschedule
-from chappe.core.ids import ID_MAX
 from chappe.core.ledger import format_micros
 from chappe.core.lifecycle import FINAL, WAITING
 from chappe.core.model import Coding, State
@@ -127,7 +126,7 @@ def cells_of(one: FoundMessage) -> tuple[object, ...]:
 
 async def found(panel: PanelRequest) -> FoundMessage | None:
     message_id: int = panel.request.path_params["message_id"]
-    return await panel.desks.search.message(panel.caller.sight, message_id) if message_id < ID_MAX else None
+    return await panel.desks.search.message(panel.caller.sight, message_id)
 
 
 async def show_one(panel: PanelRequest) -> Response:
