@@ -134,8 +134,16 @@ def test_a_change_is_shown_then_made_and_is_a_version(tmp_path: Path) -> None:
             proposed = await browser.post("/panel/versions/1/roll-back")
             assert "price: 0.0200 -> 0.0100" in text_of(proposed)
             assert "0.02" in text_of(await browser.get("/panel/routes"))
-            await browser.get("/panel/versions/1")
-            await browser.post("/panel/versions/1/roll-back", step="do", remark="")
+            await browser.post("/panel/versions/1/roll-back", step="do", remark="")  # not what a page has shown
+            assert fields_of(await browser.get(path))["price"] == "0.0200"
+            proposed = await browser.post("/panel/versions/1/roll-back")
+            seen = fields_of(proposed)["seen"]
+            await change(browser, path, "/panel/routes/edit", price="0.0300", carriers="fox\r\nsim")
+            late = await browser.post("/panel/versions/1/roll-back", step="do", remark="", seen=seen)
+            assert late.status == 409
+            assert "price: 0.0300 -> 0.0100" in text_of(late)
+            assert fields_of(await browser.get(path))["price"] == "0.0300"
+            await browser.post("/panel/versions/1/roll-back", step="do", remark="", seen=fields_of(late)["seen"])
             assert 'name="price"' in text_of(await browser.get(path))
             assert fields_of(await browser.get(path))["price"] == "0.0100"
 

@@ -8,7 +8,8 @@ that accounts have chosen themselves stay as they are.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -34,7 +35,7 @@ from chappe.gateway.configuration import (
     stored_routes,
 )
 from chappe.gateway.directory import account_settings, route_of
-from chappe.gateway.edits import Edit, EditError, Wanted, wanted_of
+from chappe.gateway.edits import Edit, EditError, Overlapped, Wanted, wanted_of
 from chappe.gateway.gateway_file import AccountWish, GatewayFile, Known, StoredSecret
 from chappe.gateway.secrets import Sealer
 from chappe.store.configuration import AccountRow, StoredConfiguration
@@ -77,6 +78,11 @@ def version_of(row: VersionRow) -> Version:
         remark=row.remark,
         changes=tuple(msgspec.json.decode(row.changes, type=list[Change])),
     )
+
+
+def mark_of_changes(changes: Sequence[Change]) -> str:
+    """Changes with what they say."""
+    return hashlib.sha256(msgspec.json.encode(changes)).hexdigest()[:16]
 
 
 # Plans
@@ -223,10 +229,17 @@ class VersionDesk:
         """What going back to a version would do. Raises NoVersion."""
         return changes_of((await self._plan_return(revision)).changes)
 
-    async def roll_back(self, revision: int, author: str, remark: str = "") -> Changes:
-        """Go back to a version; what that did. Raises NoVersion."""
-        said = remark or f"back to version {revision}"
-        return await self._carry_out(lambda: self._plan_return(revision), author, said)
+    async def roll_back(self, revision: int, author: str, remark: str = "", *, seen: str = "") -> Changes:
+        """Go back to a version; what that did. `seen` is the mark of the changes that were looked at; empty = whatever
+        it takes. Raises NoVersion, and Overlapped where it would do something else by now."""
+
+        async def planned() -> Planned:
+            it = await self._plan_return(revision)
+            if seen and mark_of_changes(changes_of(it.changes)) != seen:
+                raise Overlapped({"": "somebody else changed the configuration meanwhile: look at it again"})
+            return it
+
+        return await self._carry_out(planned, author, remark or f"back to version {revision}")
 
     async def _plan_edit(self, edit: Edit) -> Planned:
         stored = await self._store.read(self._load)

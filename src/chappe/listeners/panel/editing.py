@@ -391,6 +391,7 @@ def confirm_page(
     is_remark_needed: bool = False,
 ) -> Response:
     """What would change, and a button that does it; it carries on what stood in the form, and `extra`."""
+    left_out = NOT_FIELDS | (extra or {}).keys()
     kept = [(name, value) for name, value in panel.form.multi_items() if isinstance(value, str)]
     return panel.render(
         "editing_confirm.html",
@@ -399,7 +400,7 @@ def confirm_page(
         path=path,
         back=back,
         note=note,
-        kept=[(name, value) for name, value in kept if name not in NOT_FIELDS] + list((extra or {}).items()),
+        kept=[(name, value) for name, value in kept if name not in left_out] + list((extra or {}).items()),
         is_remark_needed=is_remark_needed,
         is_form=path.endswith("/edit"),
     )

@@ -3,7 +3,8 @@
 from starlette.responses import Response
 
 from chappe.core.people import Permission
-from chappe.gateway.versions import NoVersion
+from chappe.gateway.edits import Overlapped
+from chappe.gateway.versions import NoVersion, mark_of_changes
 from chappe.listeners.panel.editing import confirm_page
 from chappe.listeners.panel.frame import PanelRequest, PanelRoute
 
@@ -25,7 +26,7 @@ async def show(panel: PanelRequest) -> Response:
 async def show_one(panel: PanelRequest) -> Response:
     """One version: who, when, why, and what it changed."""
     revision = panel.request.path_params["revision"]
-    version = await panel.desks.versions.show(revision) if revision < 1 << 62 else None
+    version = await panel.desks.versions.show(revision)
     if version is None:
         return panel.not_found()
     return panel.render(
@@ -36,23 +37,42 @@ async def show_one(panel: PanelRequest) -> Response:
 async def roll_back(panel: PanelRequest) -> Response:
     """What going back would change first, then, confirmed, the way back."""
     revision = panel.request.path_params["revision"]
-    back = f"/versions/{revision}"
-    title = panel._("Back to version %(revision)s") % {"revision": revision}
+    versions, seen = panel.desks.versions, panel.text("seen")
     try:
-        if revision >= 1 << 62:
-            return panel.not_found()
-        if panel.text("step") != "do":
-            changes = await panel.desks.versions.propose_roll_back(revision)
-            if not changes:
-                return panel.redirect(back, panel._("The gateway is as it was then: nothing changes."))
-            note = panel._(
-                "Balances, rented numbers, subaccounts, and passwords that accounts chose themselves stay as they are."
-            )
-            return confirm_page(panel, title, changes, f"/versions/{revision}/roll-back", back, note=note)
-        await panel.desks.versions.roll_back(revision, panel.caller.name, panel.text("remark"))
+        if panel.text("step") != "do" or not seen:
+            return await propose(panel, revision)
+        await versions.roll_back(revision, panel.caller.name, panel.text("remark"), seen=seen)
     except NoVersion:
         return panel.not_found()
+    except Overlapped:
+        return await propose(panel, revision, 409)
     return panel.redirect("/versions", panel._("Done: this is the newest version now."))
+
+
+async def propose(panel: PanelRequest, revision: int, status: int = 200) -> Response:
+    """What going back would change; with 409 because it is not what was looked at. Raises NoVersion."""
+    back = f"/versions/{revision}"
+    changes = await panel.desks.versions.propose_roll_back(revision)
+    if not changes:
+        return panel.redirect(back, panel._("The gateway is as it was then: nothing changes."))
+    notes = [
+        panel._("Somebody changed the configuration meanwhile: look at it again.") if status == 409 else "",
+        panel._(
+            "Balances, rented numbers, subaccounts, and passwords that accounts chose themselves stay as they are."
+        ),
+    ]
+    title = panel._("Back to version %(revision)s") % {"revision": revision}
+    page = confirm_page(
+        panel,
+        title,
+        changes,
+        f"/versions/{revision}/roll-back",
+        back,
+        note=" ".join(filter(None, notes)),
+        extra={"seen": mark_of_changes(changes)},
+    )
+    page.status_code = status
+    return page
 
 
 ROUTES = (
