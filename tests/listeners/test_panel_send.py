@@ -7,9 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chappe.app import App
 from chappe.core.people import Role
 from chappe.dialects.base import HttpRequest
+from chappe.listeners import http
 from chappe.store import schema
 from listeners.browsing import Browser, account_id_of, ask_keeping_cookies, make_user, text_of
 from whole import LOOK_AGAIN_S, PATIENCE_S, Answer, rows, run, serving, settings_in, wire
@@ -247,6 +250,23 @@ def test_a_file_comes_through_a_front(tmp_path: Path) -> None:
             assert loaded.status == 303
             answer = await browser.get(f"{loaded.headers['location']}/results")
             assert whole_of(answer).count(b"\r\n") == 2_501
+
+    run(story())
+
+
+def test_what_is_too_much_for_a_front_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that front processes would have to be handed whole is not held without end: who asks is told."""
+    monkeypatch.setattr(http, "SITE_ANSWER_MAX", 100_000)
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path, fronts=1), WORLD) as app:
+            browser = await customer(app, "alice")
+            await browser.get("/panel/send/file")
+            content = "phone,note\n" + "".join(f"39347{each:07},{'x' * 900}\n" for each in range(2_500))
+            loaded = await upload(browser, "/panel/send/file", content.encode())
+            answer = await browser.get(f"{loaded.headers['location']}/results")
+            assert (answer.status, b"choose less" in answer.body) == (422, True)
+            assert (await browser.get(loaded.headers["location"])).status == 200
 
     run(story())
 

@@ -33,9 +33,11 @@ SLASHES = re.compile("//+")
 CARRIER_PATH = "/carrier/"  # then the carrier's unguessable key
 PAGE_BODY_MAX = 1 << 20  # bytes
 SITE_BODY_MAX = 10 << 20  # bytes, where a front hands over whole requests; else each page has a limit of its own
+SITE_ANSWER_MAX = 64 << 20  # bytes, likewise
 NO_STORE = (b"cache-control", b"no-store")
 NOT_FOUND = plain("Not found", 404)
 TOO_LARGE = plain("Too large", 413)
+TOO_MUCH = plain("Too much for one answer behind front processes: choose less, such as a shorter span of time", 422)
 BROKEN = plain("Internal error", 500)
 
 
@@ -179,7 +181,8 @@ def is_of_site(path: str) -> bool:
 
 
 async def gather(site: Site, path: str, request: HttpRequest, network: str, *, is_secure: bool) -> HttpResponse:
-    """The site's whole answer to a whole request. What it streams is held until it ends."""
+    """The site's whole answer to a whole request. What it streams is held until it ends, and refused where that is too
+    much."""
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -196,21 +199,31 @@ async def gather(site: Site, path: str, request: HttpRequest, network: str, *, i
         "state": {},
     }
     events: list[Any] = [{"type": "http.request", "body": request.body, "more_body": False}]
-    status, headers, pieces = 500, list[tuple[bytes, bytes]](), list[bytes]()
+    status, headers, body = 500, list[tuple[bytes, bytes]](), bytearray()
+    is_too_much = False
 
     async def receive() -> Any:
         return events.pop() if events else await asyncio.Event().wait()
 
     async def send(event: Any) -> None:
-        nonlocal status, headers
+        nonlocal status, headers, is_too_much
         if event["type"] == "http.response.start":
             status, headers = event["status"], list(event.get("headers", ()))
-        else:
-            pieces.append(event.get("body", b""))
+            return
+        body.extend(event.get("body", b""))
+        if len(body) > SITE_ANSWER_MAX:
+            is_too_much = True
+            raise HungUp
 
-    await asyncio.ensure_future(site(scope, receive, send))  # a task: libraries ask which one they run in
+    try:
+        await asyncio.ensure_future(site(scope, receive, send))  # a task: libraries ask which one they run in
+    except BaseException:
+        if not is_too_much:
+            raise
+    if is_too_much:
+        return TOO_MUCH
     kept = tuple((bytes(name), bytes(value)) for name, value in headers if bytes(name).lower() not in SET_BY_DOOR)
-    return HttpResponse(status=status, headers=kept, body=b"".join(pieces))
+    return HttpResponse(status=status, headers=kept, body=bytes(body))
 
 
 async def read_body(receive: Receive, body_max: int) -> bytes | None:
