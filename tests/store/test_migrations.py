@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import Column, MetaData, String, insert, inspect, select, text
 
 from chappe.store.database import Database, DatabaseUrlError, Prepared, StoreError, StoreUnavailable
 from chappe.store.migrate import HEAD, migrate
@@ -160,6 +162,35 @@ def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
     with pytest.raises(StoreUnavailable, match="node"):
         migrate(database)
     assert inspect(database.engine).get_table_names() == ["node"]
+
+
+def test_what_an_older_version_kept_stays(url: str) -> None:
+    """Rows in the tables of the version before are there after the migration as they were, with what is new empty."""
+    database = Database(url)
+    with database.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "chappe.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        older = MetaData()
+        older.reflect(connection)
+        tables = [one for one in older.sorted_tables if one.name != "alembic_version"]
+        for table in tables:
+            for number in (1, 2):
+                connection.execute(insert(table).values({one.name: value_of(one, number) for one in table.columns}))
+        before = {table.name: sorted(map(tuple, connection.execute(select(table)))) for table in tables}
+    migrate(database)
+    with database.engine.connect() as connection:
+        after = {table.name: sorted(map(tuple, connection.execute(select(table)))) for table in tables}
+        added = connection.execute(text("SELECT sent_ms, given FROM message")).all()
+        added_to_callbacks = connection.execute(text("SELECT made_ms, ended_ms, took_ms FROM callback")).all()
+    assert after == before
+    assert [tuple(row) for row in added] == [(0, "")] * 2
+    assert [tuple(row) for row in added_to_callbacks] == [(0, 0, 0)] * 2
+
+
+def value_of(column: Column[Any], number: int) -> object:
+    return f"{column.name} {number}" if isinstance(column.type, String) else number
 
 
 def test_a_newer_database_is_left_alone(url: str) -> None:
