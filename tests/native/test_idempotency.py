@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from chappe.core.centre import FetchBalance, Refusal, Refused
 from chappe.core.ids import IdMaker
 from chappe.gateway.idempotency import KEPT_MS, Answer, AnswerDesk, Conflict, Settled
 from chappe.process import RandomBits
@@ -53,6 +54,33 @@ def test_the_same_is_answered_the_same(tmp_path: Path) -> None:
                 said = await house.ask("bob", "POST", "/messages", poor, idempotency_key="poor")
                 assert (said.status, said.code) == (402, "no_funds")
                 assert ("idempotency-replayed" in said.headers) == is_again
+
+    run(story())
+
+
+def test_credit_moves_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the answer breaks off behind what was done, asking again under the key does not do it again."""
+
+    async def story() -> None:
+        async with house_in(tmp_path) as house:
+            wish = {"name": "child", "password": "long enough"}
+            path = f"/accounts/{(await house.ask('alice', 'POST', '/accounts', wish)).body['id']}"
+
+            async def away(*_: object) -> Refused:
+                return Refused(Refusal.OVERLOADED)
+
+            def give() -> Coroutine[Any, Any, Said]:
+                return house.ask("alice", "PATCH", path, {"credit": "5"}, idempotency_key="k")
+
+            with monkeypatch.context() as patched:
+                patched.setitem(house.app.desks.front._answers, FetchBalance, away)
+                assert (await give()).status == 503
+            assert (await give()).code == "idempotency_unknown"
+            child = (await house.ask("alice", "GET", path)).body
+            assert child["balance"]["amount"] == "5.00"
+            poor = {"credit": "1000"}
+            said = [await house.ask("alice", "PATCH", path, poor, idempotency_key="poor") for _ in range(2)]
+            assert [one.code for one in said] == ["no_funds"] * 2
 
     run(story())
 

@@ -4,7 +4,8 @@ Before a request is carried out, the ids of the messages it makes are committed 
 any more, because the connection or the whole process died, the same request asked again makes the same messages or
 finds them made: it sends nothing twice. The answer itself is committed before it is told, and told again byte for byte.
 
-What may go well another time (overload, throttling) keeps no answer: asked again, it is tried again under its ids.
+What may go well another time (overload, throttling) keeps no answer: asked again, it is tried again under its ids; what
+has no ids is tried again only where it is certain that nothing was done.
 """
 
 from collections.abc import Awaitable, Callable
@@ -43,10 +44,12 @@ class Conflict(Enum):
 
 
 class Settled(Struct, frozen=True):
-    """What carrying out a request came to. `is_final`: asked again, it is to be answered the same."""
+    """What carrying out a request came to. `is_final`: asked again, it is to be answered the same. If not, `is_undone`
+    says whether it is certain that nothing was done."""
 
     answer: Answer
     is_final: bool = True
+    is_undone: bool = False
 
 
 class AnswerDesk:
@@ -105,7 +108,7 @@ class AnswerDesk:
         settled = await carry_out(kept.first_id)
         if settled.is_final:
             return await self._keep(account_id, key, kept.first_id, settled.answer)
-        if not ids_count:
+        if not ids_count and settled.is_undone:
             withdrawal = Withdrawal(account_id=account_id, key=key, first_id=kept.first_id)
             await self._store.commit(self._store.kept_answers.withdraw, withdrawal)
         return settled.answer

@@ -17,7 +17,7 @@ from chappe.core.centre import Refusal, Refused
 from chappe.core.model import Account, Secret
 from chappe.core.people import Caller, Permission, Sight
 from chappe.core.sessions import Authenticate
-from chappe.dialects.native import BODY_MAX, JSON_TYPE, NATIVE, PROBLEM_TYPE, FieldError, Problem, problem_of
+from chappe.dialects.native import BODY_MAX, JSON_TYPE, NATIVE, PROBLEM_TYPE, PROBLEMS, FieldError, Problem, problem_of
 from chappe.gateway.desks import Desks, Unavailable
 from chappe.gateway.idempotency import KEY_MAX, Answer, Conflict, Settled, is_key
 from chappe.listeners.http import HungUp, Receive, Scope, Send, read_body
@@ -37,6 +37,7 @@ CONFLICTS = {
 }
 # Refusals that another attempt may well get past, so that they are not the answer for a day.
 PASSING = frozenset({401, 403, 408, 409, 425, 429})
+UNDONE = PASSING | {PROBLEMS[Refusal.UNREACHABLE].status}  # of the others of 500 and more nobody knows
 ENCODER = msgspec.json.Encoder()
 PARAMETERS_MAX = 50
 ABOUT_FIELD = re.compile(r"Object (?:contains unknown|missing required) field `([^`]{1,100})`").match
@@ -176,7 +177,11 @@ class Serving:
             except Problematic as problematic:
                 told = of_problem(problematic.problem, (), problematic.retry_after_s)
             is_final = told.status < 500 and told.status not in PASSING
-            return Settled(Answer(status=told.status, headers=told.headers, body=told.body.decode()), is_final)
+            return Settled(
+                Answer(status=told.status, headers=told.headers, body=told.body.decode()),
+                is_final,
+                told.status in UNDONE,
+            )
 
         mode = "test" if account.is_test else "live"
         answer = await self._desks.answers.once(account.id, f"{mode} {key}", request, ids_count, carry_out)
