@@ -302,7 +302,11 @@ def test_customers_change_what_is_theirs(tmp_path: Path) -> None:
             credit = f"/panel/accounts/{alice}/subaccounts/{shop}/credit"
             shown = await browser.post(credit, amount="4", way="to")
             assert "available: 10.00 -> 6.00 EUR" in text_of(shown)
-            assert (await send(browser, credit, fields_of(shown) | {"step": "do"})).status == 303
+            for _ in range(2):  # moved once, however often it is asked for
+                assert (await send(browser, credit, fields_of(shown) | {"step": "do"})).status == 303
+            money = sorted(one["available_micros"] for one in rows(app.settings, schema.balance))
+            assert 4_000_000 in money
+            assert 6_000_000 in money
             assert (await browser.post(credit, amount="7", way="to", step="do")).status == 422
             renamed = await browser.post(f"/panel/accounts/{alice}/subaccounts/{shop}", name="shöp", is_active="1")
             assert renamed.status == 303

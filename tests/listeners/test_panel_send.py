@@ -102,7 +102,7 @@ async def customer(app: App, name: str) -> Browser:
 
 
 def test_one_message_is_previewed_and_sent_once(tmp_path: Path) -> None:
-    """The preview tells alphabet, segments and price; the form sends once however often it is sent."""
+    """The preview tells alphabet, segments and price; a form sends once however often it is sent, changed once more."""
 
     async def story() -> None:
         async with serving(settings_in(tmp_path), WORLD) as app:
@@ -126,10 +126,14 @@ def test_one_message_is_previewed_and_sent_once(tmp_path: Path) -> None:
             assert rows(app.settings, schema.message) == []
             for _ in range(2):
                 sent = await browser.post("/panel/send", **fields)
-                assert (sent.status, sent.headers["location"]) == (303, f"/panel/messages/{first_id[1]}")
-            [message] = rows(app.settings, schema.message)
+                [message] = rows(app.settings, schema.message)
+                assert (sent.status, sent.headers["location"]) == (303, f"/panel/messages/{message['id']}")
             assert (message["recipient"], message["text"]) == ("393470000001", "Ciao Жанна")
             assert not message["wants_callbacks"]
+            for _ in range(2):  # as after the browser's way back
+                await browser.post("/panel/send", **{**fields, "recipients": "347 0000002"})
+            found = sorted(one["recipient"] for one in rows(app.settings, schema.message))
+            assert found == ["393470000001", "393470000002"]
 
     run(story())
 

@@ -55,11 +55,13 @@ class SetSubaccountPassword(Call, frozen=True):
 
 class MoveCredit(Call, frozen=True, kw_only=True):
     """From the account to its subaccount, or back where the amount is negative; `no_funds` where it does not reach.
-    `details` says in the dialect's words what for. -> Purchase"""
+    `details` says in the dialect's words what for. With `purchase_id`, of the last day, it is moved once, however often
+    it is asked for. -> Purchase"""
 
     account: Account
     subaccount_id: int
     amount_micros: int
+    purchase_id: int = 0
     details: dict[str, str] = field(default_factory=dict)
 
 

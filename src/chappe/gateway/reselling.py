@@ -13,7 +13,7 @@ import msgspec
 
 from chappe.clock import Clock
 from chappe.core.centre import Created, Done, Outcome, Refusal, Refused
-from chappe.core.ids import ID_MAX, IdMaker
+from chappe.core.ids import ID_MAX, IdMaker, made_ms
 from chappe.core.ledger import AMOUNT_MAX_MICROS
 from chappe.core.model import Account
 from chappe.core.reselling import (
@@ -38,6 +38,7 @@ from chappe.store.database import StoreError
 from chappe.store.engine import Store
 from chappe.store.reselling import ChangedSubaccount, NewSubaccount, PurchaseRow, Undoing, Undone
 
+PURCHASE_ID_MS = 24 * 3_600_000  # how far a purchase's id may be from now
 SUBACCOUNTS_MAX = 10_000  # of one account
 PAGE_MAX = 1_000
 DETAILS_MAX = 100
@@ -195,8 +196,9 @@ class ResellingDesk:
         if self._child(call.account, call.subaccount_id) is None:
             return NO_SUBACCOUNT
         now_ms = self._clock.now_ms()
+        is_recent = call.purchase_id > 0 and abs(now_ms - made_ms(call.purchase_id)) <= PURCHASE_ID_MS
         row = PurchaseRow(
-            id=self._ids.make(now_ms),
+            id=call.purchase_id if is_recent else self._ids.make(now_ms),
             account_id=call.account.id,
             subaccount_id=call.subaccount_id,
             amount_micros=call.amount_micros,

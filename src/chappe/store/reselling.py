@@ -222,14 +222,16 @@ class Reselling:
 
     # Money
 
-    def _buy_many(self, transaction: Transaction, wishes: Sequence[PurchaseRow], is_repeat: bool) -> list[bool]:
-        kept = {one.id for one in self._locked(transaction, [one.id for one in wishes])} if is_repeat else set()
-        new = [one for one in wishes if one.id not in kept]
+    def _buy_many(self, transaction: Transaction, wishes: Sequence[PurchaseRow], _is_repeat: bool) -> list[bool]:
+        """Asked for twice, or again because the answer was lost, a purchase is made once; another one under its id is
+        an error of the database."""
+        kept = {one.move for one in self._locked(transaction, [one.id for one in wishes])}
+        new = list({one.move: one for one in wishes if one.move not in kept}.values())
         granted = self._move_all(transaction, [one.move for one in new], wishes[-1].made_ms)
         made = [one for one in new if one.id in granted]
         if made:
             transaction.run(self._insert, [row_of(one) for one in made])
-        return [one.id in kept or one.id in granted for one in wishes]
+        return [one.move in kept or one.id in granted for one in wishes]
 
     def _undo_many(self, transaction: Transaction, wishes: Sequence[Undoing], is_repeat: bool) -> list[Undone]:
         found = {one.id: one for one in self._locked(transaction, [wish.purchase_id for wish in wishes])}

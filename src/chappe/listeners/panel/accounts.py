@@ -28,7 +28,7 @@ from chappe.gateway.gateway_file import AccountWish
 from chappe.gateway.stating import table_of
 from chappe.listeners.panel import editing
 from chappe.listeners.panel.frame import Invalid, PanelRequest, PanelRoute
-from chappe.listeners.panel.listing import DIALECT, accounts_in_sight
+from chappe.listeners.panel.listing import DIALECT, accounts_in_sight, number_or
 
 SHOWN_MAX = 500  # accounts on one page
 SUBACCOUNTS_COUNT = 100
@@ -254,14 +254,17 @@ async def pay(panel: PanelRequest) -> Response:
         title = panel._("Pay in") if amount_micros > 0 else panel._("Pay back")
         extra = {"payment": str(panel.desks.treasury.new_id())}
         return editing.confirm_page(panel, title, [change], f"{back}/money", back, extra=extra, is_remark_needed=True)
-    written = panel.text("payment")
-    payment_id = int(written) if written.isascii() and written.isdigit() and len(written) <= 18 else 0
     outcome = await panel.desks.treasury.pay(
-        account.id, amount_micros, panel.caller.name, panel.text("remark"), payment_id=payment_id
+        account.id, amount_micros, panel.caller.name, panel.text("remark"), payment_id=payment_of(panel)
     )
     if isinstance(outcome, Refused):
         return await account_page(panel, account, 422, error=panel.refused(outcome))
     return panel.redirect(back, panel._("Booked."))
+
+
+def payment_of(panel: PanelRequest) -> int:
+    """The id that the form which confirms has for what is booked, so that it is booked once; 0 where it has none."""
+    return max(0, number_or(panel.text("payment")))
 
 
 # Subaccounts
@@ -321,9 +324,16 @@ async def move_credit(panel: PanelRequest) -> Response:
             for one, amount in ((parent, -amount_micros), (child, amount_micros))
         ]
         path = f"/accounts/{parent.id}/subaccounts/{child.id}/credit"
-        return editing.confirm_page(panel, panel._("Move credit"), changes, path, back)
+        extra = {"payment": str(panel.desks.treasury.new_id())}
+        return editing.confirm_page(panel, panel._("Move credit"), changes, path, back, extra=extra)
     details = {"author": panel.caller.name, "remark": panel.text("remark")[:REMARK_MAX]}
-    call = MoveCredit(account=parent, subaccount_id=child.id, amount_micros=amount_micros, details=details)
+    call = MoveCredit(
+        account=parent,
+        subaccount_id=child.id,
+        amount_micros=amount_micros,
+        purchase_id=payment_of(panel),
+        details=details,
+    )
     return await told(panel, parent, await panel.desks.front.answer(call, DIALECT, ""), panel._("Booked."))
 
 

@@ -1,5 +1,6 @@
 """Sending: one message, many numbers that are pasted, or a file with a column for each variable."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ from starlette.responses import Response
 
 from chappe.core.campaigns import FILE_BYTES_MAX, NAME_MAX, Campaign, Trouble, Troubled
 from chappe.core.centre import Accepted, Refused
-from chappe.core.ids import read_id
+from chappe.core.ids import RANDOM_BITS, read_id
 from chappe.core.model import Account, Service, Submission
 from chappe.core.people import Permission
 from chappe.gateway.campaign_file import ENCODINGS, Choices
@@ -45,7 +46,7 @@ async def send_one(panel: PanelRequest) -> Response:
         return one_page(panel, status, first_id=first_id, errors=errors, explanation=explained(panel, draft))
     if len(draft.recipients) > FEW_MAX:
         return await send_to_many(panel, draft.account)
-    verdict = await panel.desks.campaigns.send(draft.account, draft.submission, first_id)
+    verdict = await panel.desks.campaigns.send(draft.account, draft.submission, id_of(first_id, draft))
     if isinstance(verdict, Accepted):
         if len(draft.recipients) == 1:
             return panel.redirect(f"/messages/{verdict.tickets[0].reference}", panel._("The message is accepted."))
@@ -54,6 +55,14 @@ async def send_one(panel: PanelRequest) -> Response:
     if error is None:
         error = panel.refused(verdict) if isinstance(verdict, Refused) else panel._("Nobody knows what became of it.")
     return one_page(panel, 422, first_id=first_id, error=error, explanation=explained(panel, draft))
+
+
+def id_of(form_id: int, draft: Draft) -> int:
+    """The id of what a form says: sent twice it is one submission; changed in between, as after a browser's way back,
+    it is another."""
+    said = repr((form_id, draft.account.id if draft.account is not None else 0, draft.submission))
+    digest = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return form_id >> RANDOM_BITS << RANDOM_BITS | int.from_bytes(digest) % (1 << RANDOM_BITS)
 
 
 async def preview(panel: PanelRequest) -> Response:
