@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import delete, insert
 
+from chappe.core.model import TEST_CARRIER
 from chappe.core.people import EVERYTHING, Sight
 from chappe.core.story import Tallied
 from chappe.gateway.configuration import apply
@@ -77,7 +78,7 @@ class Room:
             row = {"span_s": span_s, "start_ms": at_ms // (span_s * 1000) * span_s * 1000, "account_id": account_id}
             values = {"count": 1, "segments": 1, "amount_micros": 0, "lag_ms": 0, **sums}
             with self.database.engine.begin() as connection:
-                connection.execute(insert(schema.tally).values(carrier_id=1, what=what.value, **row, **values))
+                connection.execute(insert(schema.tally).values(what=what.value, **row, **{"carrier_id": 1, **values}))
 
     async def __aenter__(self) -> "Room":
         await self.holder.refresh(self.store)
@@ -165,8 +166,21 @@ def test_everybody_sees_their_own(tmp_path: Path) -> None:
             assert {one.currency: one.total_micros for one in whole.spends} == {"EUR": 30, "RUB": 700}
             assert (whole.totals[Tallied.SENT], whole.steps[-1].sending_lag_ms) == (4, 200)
             assert (whole.carriers[0].troubles, whole.carriers[0].failed_share) == (1, 0.5)
+            assert own.carriers == ()  # who carries for the gateway is its own business
             nobody = await room.desk.glance(Sight(frozenset()), Period.HOUR)
             assert (nobody.totals, nobody.spends) == ({}, ())
+
+    asyncio.run(story())
+
+
+def test_what_test_keys_send_is_told_by_name(tmp_path: Path) -> None:
+    """What is sent in test mode has no carrier of the configuration, and a name all the same."""
+
+    async def story() -> None:
+        async with Room(tmp_path, currency="EUR") as room:
+            room.count(Tallied.SENT, NOON_MS, carrier_id=TEST_CARRIER.id)
+            whole = await room.desk.glance(EVERYTHING, Period.HOUR)
+            assert [one.name for one in whole.carriers] == [TEST_CARRIER.name]
 
     asyncio.run(story())
 

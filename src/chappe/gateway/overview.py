@@ -100,7 +100,7 @@ class Glance(Struct, frozen=True, kw_only=True):
     period: Period
     told_ms: int
     steps: tuple[Step, ...]
-    carriers: tuple[CarrierGlance, ...]
+    carriers: tuple[CarrierGlance, ...]  # told to those alone who see everything
     spends: tuple[Spend, ...]
     totals: Mapping[Tallied, int]
     segments: int  # sent
@@ -171,13 +171,13 @@ class OverviewDesk:
         groups = self._currencies(sight)
         question = partial(self._read, scale=scale, from_ms=from_ms, sight=sight, groups=groups)
         rows, spends = await self._store.read(question)
-        names = {one.id: one.name for one in self._directory().carriers}
+        names = {one.id: one.name for one in self._directory().served}
         starts = tuple(from_ms + index * step_ms for index in range(scale.steps_count))
         return Glance(
             period=period,
             told_ms=now_ms,
             steps=tuple(steps_of(rows, starts)),
-            carriers=tuple(carriers_of(rows, names)),
+            carriers=tuple(carriers_of(rows, names)) if sight.account_ids is None else (),
             spends=tuple(
                 Spend(currency=currency, amounts_micros=amounts_of(found, starts)) for currency, found in spends.items()
             ),

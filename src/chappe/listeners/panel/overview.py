@@ -156,8 +156,10 @@ def charts_of(panel: PanelRequest, glance: Glance, *, sees_money: bool) -> list[
                 Series(_("until the receipt"), [step.receipt_lag_ms for step in glance.steps], 2),
             ],
         ),
-        carriers_chart(panel, glance, words("troubles", _("Errors by carrier"), _("What went wrong, by carrier."))),
     ]
+    if panel.caller.sight.account_ids is None:
+        by_carrier = words("troubles", _("Errors by carrier"), _("What went wrong, by carrier."))
+        drawn.append(carriers_chart(panel, glance, by_carrier))
     if sees_money:
         drawn += [spend_chart(panel, spend, labels) for spend in glance.spends]
     return drawn
