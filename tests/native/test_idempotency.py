@@ -73,8 +73,8 @@ def test_credit_moves_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
                 return house.ask("alice", "PATCH", path, {"credit": "5"}, idempotency_key="k")
 
             with monkeypatch.context() as patched:
-                front = house.app.desks.front
-                patched.setattr(front, "_answers", {**front._answers, FetchBalance: away})
+                answers: dict[Any, Any] = {**house.app.desks.front._answers, FetchBalance: away}
+                patched.setattr(house.app.desks.front, "_answers", answers)
                 assert (await give()).status == 503
             assert (await give()).code == "idempotency_unknown"
             child = (await house.ask("alice", "GET", path)).body
