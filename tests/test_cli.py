@@ -389,8 +389,12 @@ def test_the_demo_speaks_tls(start: Start) -> None:
     assert asked.stdout == "ok\n"
 
 
-def test_the_demo_keeps_what_it_is_told_to(start: Start, data: str) -> None:
-    """With --data the demo's account, money and messages outlive it; a second start goes on with them."""
+SECOND_ACCOUNT_NAME = 'name = "second"'
+SECOND_ACCOUNT = f'[[account]]\n{SECOND_ACCOUNT_NAME}\npassword = "hidden"\n'
+
+
+def test_the_demo_keeps_what_it_is_told_to(start: Start, data: str, tmp_path: Path) -> None:
+    """With --data a second demo has the account, money and messages of the first, and what was configured since."""
     for left_micros in (999_990_000, 999_980_000):
         running = start("demo", "--data", data, "--http", "127.0.0.1:0")
         origin = running.wait_for(r"demo at (http://\S+)")[1]
@@ -400,6 +404,12 @@ def test_the_demo_keeps_what_it_is_told_to(start: Start, data: str) -> None:
             running.wait_for(" delivered ")
             assert demo.balance().amount_micros == left_micros
         assert running.stop() == 0
+        kept = run("export", "--data", data).stdout
+        assert f'receipt_url = "{origin}/demo/receipt"' in kept
+        changed = kept.replace("[[account]]\n", '[[account]]\npassword = "demo"\n') + SECOND_ACCOUNT
+        if SECOND_ACCOUNT_NAME not in kept:
+            assert run("apply", str(written(tmp_path, changed)), "--data", data).returncode == 0
+    assert SECOND_ACCOUNT_NAME in kept
 
 
 def test_apply_reads_the_settings_file(data: str, tmp_path: Path) -> None:

@@ -22,14 +22,20 @@ from chappe.cli import origin, place
 from chappe.cli.applying import applied
 from chappe.cli.serving import serve_until_told
 from chappe.cli.tables import plain_table, print_table
+from chappe.cli.versions import Books
 from chappe.clock import SystemClock
 from chappe.core.fates import FATES, Fate
 from chappe.core.model import Secret, State
 from chappe.dialects.base import Dialect, HttpRequest
 from chappe.dialects.examples import TEXT, curl, first_request
+from chappe.gateway.edits import Edit, find
 from chappe.gateway.feed import Event, Step
+from chappe.gateway.gateway_file import AccountWish
+from chappe.gateway.stating import table_of
+from chappe.gateway.versions import VersionDesk
 from chappe.settings import Settings
 from chappe.sms.numbers import mask
+from chappe.store.database import Database
 
 NAME = PASSWORD = "demo"  # nothing behind it is worth guarding, and lines of the documents can be pasted
 GATEWAY_FILE = """
@@ -69,8 +75,9 @@ class Demo:
     async def run(self) -> None:
         """Serve until told to stop. Raises StartError, StoreError."""
         receipt_url = self.origin + DEMO_RECEIPT_PATH
-        configuration = GATEWAY_FILE.format(name=NAME, password=PASSWORD, number=NUMBER, receipt_url=receipt_url)
-        applied(self._settings, configuration, "demo")
+        if not is_configured(self._settings):  # what was changed since, in the panel for instance, stays
+            configuration = GATEWAY_FILE.format(name=NAME, password=PASSWORD, number=NUMBER, receipt_url=receipt_url)
+            applied(self._settings, configuration, "demo")
         app = App(self._settings, is_demo=True)
         app.feed.watchers.append(Trips().tell)
         await serve_until_told(app, partial(self.welcome, app))
@@ -84,6 +91,7 @@ class Demo:
     async def welcome(self, app: App) -> None:
         """Everything that is needed to send the first message."""
         origin = self.origin
+        await call_back_here(app.desks.versions, origin + DEMO_RECEIPT_PATH)
         await app.people.make_sure(NAME, Secret(PASSWORD))
         show(title(f"chappe demo at {origin}"), f"and {origin.replace('http', 'https', 1)} (self-signed: curl -k)")
         show(title(f"panel at {origin}/panel/"), f"name {NAME}, password {PASSWORD}")
@@ -107,6 +115,28 @@ class Demo:
         show("", title("numbers that end in"))
         print_table(endings())
         show("", title("trips"), "(Ctrl-C ends the demo)")
+
+
+def is_configured(settings: Settings) -> bool:
+    """Whether a demo, or somebody else, has configured the gateway in this folder already."""
+    file = Database(settings.database_url).file
+    if file is None or not file.exists():
+        return False
+    books = Books(settings)
+    with books.database.transaction() as transaction:
+        return bool(books.configuration.load(transaction).carriers)
+
+
+async def call_back_here(versions: VersionDesk, receipt_url: str) -> None:
+    """Where a kept account is called back by the demo itself, that is where the demo is now."""
+    wish = find((await versions.configured()).file, "account", NAME)
+    if not isinstance(wish, AccountWish):
+        return
+    written = {"receipt_url": wish.settings.receipt_url, "inbound_url": wish.settings.inbound_url}
+    moved = {key: receipt_url for key, url in written.items() if url.endswith(DEMO_RECEIPT_PATH) and url != receipt_url}
+    if moved:
+        entry = table_of(wish, versions.known, is_whole=True) | {"password": None} | moved
+        await versions.carry_out(Edit(what="account", name=NAME, entry=entry), "demo")
 
 
 def settings_with_port(settings: Settings) -> Settings:
