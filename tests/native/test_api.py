@@ -87,9 +87,9 @@ WRONG: list[tuple[str, object, int, str, str]] = [
     ("a sender that is not theirs", {"to": PHONE, "text": "x", "originator": "EVIL"}, 422, "bad_originator", ""),
     ("an unknown class", {"to": PHONE, "text": "x", "service": "gold"}, 400, "bad_request", "/service"),
     ("no time zone", {"to": PHONE, "text": "x", "scheduled_at": "2027-01-01T00:00:00"}, 400, "", "/scheduled_at"),
-    ("beyond all time", {"to": PHONE, "text": "x", "scheduled_at": "9999-12-31T00:00:00Z"}, 400, "bad_request", ""),
+    ("beyond all time", {"to": PHONE, "text": "x", "scheduled_at": "9999-12-31T00:00:00Z"}, 400, "", "/scheduled_at"),
     ("no time to live", {"to": PHONE, "text": "x", "validity_s": 0}, 400, "bad_request", "/validity_s"),
-    ("no URL", {"to": PHONE, "text": "x", "callback_url": "ftp://x"}, 400, "bad_request", ""),
+    ("no URL", {"to": PHONE, "text": "x", "callback_url": "ftp://x"}, 400, "bad_request", "/callback_url"),
     (
         "a name without a value",
         {"text": "{name}", "messages": [{"to": PHONE, "text": "x"}, {"to": PHONE, "variables": {"nam": "x"}}]},
@@ -98,6 +98,13 @@ WRONG: list[tuple[str, object, int, str, str]] = [
         "/messages/1/variables",
     ),
     ("both ways", {"to": PHONE, "text": "x", "messages": [{"to": PHONE}]}, 400, "bad_request", "/to"),
+    (
+        "far away",
+        {"to": PHONE, "text": "x", "scheduled_at": "9999-12-31T00:00:00Z"},
+        400,
+        "bad_request",
+        "/scheduled_at",
+    ),
     ("a deep field", {"messages": [{"to": PHONE, "text": "x", "foo": 1}]}, 400, "bad_request", "/messages/0/foo"),
 ]
 

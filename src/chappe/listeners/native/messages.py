@@ -7,6 +7,7 @@ from msgspec import UNSET
 from chappe.core.campaigns import Template, Trouble, parse_template
 from chappe.core.centre import Accepted, Cancel, Cancelled, Refusal, Replace, Reschedule, Submit, Ticket
 from chappe.core.ids import made_ms, read_id
+from chappe.core.lifecycle import SCHEDULE_AHEAD_MAX_S
 from chappe.core.model import TEST_CARRIER, Account, Submission
 from chappe.dialects.native import (
     BODY_MAX,
@@ -26,6 +27,7 @@ from chappe.dialects.native import (
     optional_instant,
 )
 from chappe.gateway.search import FoundMessage, MessageFilters
+from chappe.gateway.submission import is_web_url
 from chappe.listeners.native.asking import Answered, Asked, Problematic
 from chappe.listeners.native.pages import before_id_of, links_of, span_of
 from chappe.listeners.native.shapes import (
@@ -46,7 +48,7 @@ FILLED_MAX = BODY_MAX  # characters of all texts of one request: filled in they 
 
 async def send(asked: Asked) -> Answered:
     account = asked.account
-    submission = submission_of(asked.body)
+    submission = submission_of(asked.body, asked.desks.clock.now_ms())
     verdict = await asked.ask(Submit(account, submission, asked.first_id))
     if not isinstance(verdict, Accepted):
         raise Problematic("uncertain")
@@ -88,8 +90,13 @@ def why_not(refusal: Refusal) -> WhyNot:
     return WhyNot(code=refusal, title=PROBLEMS[refusal].title)
 
 
-def submission_of(request: SendRequest) -> Submission:
+def submission_of(request: SendRequest, now_ms: int) -> Submission:
     """What is asked. Raises Problematic, with what is wrong where."""
+    scheduled_ms = ms_of(request.scheduled_at) if request.scheduled_at is not None else None
+    if scheduled_ms is not None and scheduled_ms > now_ms + SCHEDULE_AHEAD_MAX_S * 1000:
+        raise wrong(("/scheduled_at", f"is more than {SCHEDULE_AHEAD_MAX_S // 86_400} days ahead"))
+    if request.callback_url and not is_web_url(request.callback_url):
+        raise wrong(("/callback_url", "is no address that begins with http:// or https://"))
     recipients, texts = addressed(request)
     return Submission(
         recipients=recipients,
@@ -99,7 +106,7 @@ def submission_of(request: SendRequest) -> Submission:
         service=request.service,
         priority=request.priority,
         reference=request.reference,
-        scheduled_ms=ms_of(request.scheduled_at) if request.scheduled_at is not None else None,
+        scheduled_ms=scheduled_ms,
         validity_s=request.validity_s,
         wants_callbacks=request.wants_callbacks,
         coding=request.coding,

@@ -18,7 +18,7 @@ from chappe.listeners.native.shapes import PreviewAnswer, PreviewedMessage, Prev
 
 async def preview(asked: Asked) -> PreviewAnswer:
     """Recipients and texts beyond the first hundred have no routes and no cuts told of them."""
-    account, submission = asked.account, submission_of(asked.body)
+    account, submission = asked.account, submission_of(asked.body, asked.desks.clock.now_ms())
     quoted = await asked.ask(Quote(account, submission))
     if not isinstance(quoted, Accepted):
         raise Problematic(Refusal.INTERNAL)
