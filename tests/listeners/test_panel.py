@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from chappe.app import App
 from chappe.cli.owner import invite_owner
 from chappe.core.people import PERMISSIONS, Role
 from chappe.dialects.base import HttpRequest
@@ -13,6 +15,7 @@ from chappe.gateway.people import ABSOLUTE_MS, IDLE_MS, is_alive
 from chappe.listeners.panel import ROUTES
 from chappe.listeners.panel.frame import POLICY, PanelRoute, csv_cell, safe_next
 from chappe.store import schema
+from chappe.store.database import Database
 from chappe.store.people import PanelSession
 from listeners.browsing import PASSWORD, Browser, account_id_of, make_user, text_of
 from whole import ask, get, post, rows, run, serving, settings_in, wire
@@ -483,6 +486,29 @@ def test_what_stands_beside_a_file_is_small(tmp_path: Path) -> None:
             assert (await browser.post("/panel/send/file", name="x")).status == 422
 
     run(story())
+
+
+def test_nobody_is_logged_out_by_a_database_that_is_away(tmp_path: Path) -> None:
+    """While sessions cannot be read a page says so, rather than asking people to log in; then they go on."""
+
+    async def story() -> None:
+        async with serving(settings_in(tmp_path), WORLD) as app:
+            await make_user(app, "olga", Role.OWNER)
+            browser = Browser(app.http_port)
+            await browser.log_in("olga")
+            rename(app, "panel_session", "away")
+            assert (await browser.get("/panel/messages")).status == 503
+            assert (await browser.post("/panel/logout")).status == 503
+            assert (await browser.get("/panel/login")).status == 200
+            rename(app, "away", "panel_session")
+            assert (await browser.get("/panel/messages")).status == 200
+
+    run(story())
+
+
+def rename(app: App, table: str, other: str) -> None:
+    with Database(app.settings.database_url).engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO {other}"))
 
 
 def test_what_can_be_no_id_is_not_found(tmp_path: Path) -> None:

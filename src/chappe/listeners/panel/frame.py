@@ -109,6 +109,7 @@ class PanelRequest:
         self.request = request
         self.person = person
         self.words = words
+        self.is_unread = False  # who they are could not be looked up
         self.form = FormData()
         self.visit = request.cookies.get(panel.cookie_name(VISIT_COOKIE, request), "")
 
@@ -350,13 +351,16 @@ class Panel:
 
     async def _asked(self, route: PanelRoute | None, request: Request) -> PanelRequest:
         key = request.cookies.get(self.cookie_name(SESSION_COOKIE, request), "")
-        person = None
+        person, is_unread = None, False
         if key and len(key) <= 100:
             try:
                 person = await self.desks.people.find(Secret(key))
             except Unavailable:
                 log.warning("panel_session_unread")
-        return PanelRequest(self, route, request, person, self._words(request, person))
+                is_unread = True
+        asked = PanelRequest(self, route, request, person, self._words(request, person))
+        asked.is_unread = is_unread
+        return asked
 
     def _words(self, request: Request, person: Person | None) -> Words:
         wanted = (
@@ -367,6 +371,8 @@ class Panel:
 
     async def _refuse(self, route: PanelRoute, asked: PanelRequest) -> Response | None:
         """What stands against it: they are nobody, may not, or the form is none of ours. Reads the form."""
+        if asked.is_unread and not route.is_open:
+            return asked.fault(503)
         if asked.person is None and not route.is_open:
             if route.method == "GET":
                 return self._to_log_in(asked)
