@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Coroutine
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from chappe.core.centre import FetchBalance, Refusal, Refused
@@ -54,6 +56,22 @@ def test_the_same_is_answered_the_same(tmp_path: Path) -> None:
                 said = await house.ask("bob", "POST", "/messages", poor, idempotency_key="poor")
                 assert (said.status, said.code) == (402, "no_funds")
                 assert ("idempotency-replayed" in said.headers) == is_again
+
+    run(story())
+
+
+def test_what_is_kept_of_a_request_gives_no_password_away(tmp_path: Path) -> None:
+    """Another password under a key is a conflict, and whoever reads the table can try no passwords quickly."""
+
+    async def story() -> None:
+        async with house_in(tmp_path) as house:
+            wish = {"name": "child", "password": "long enough"}
+            for body, status in ((wish, 201), (wish, 201), (wish | {"password": "long enough 2"}, 422)):
+                said = await house.ask("alice", "POST", "/accounts", body, idempotency_key="k")
+                assert said.status == status
+            [row] = rows(house.app.settings, schema.kept_answer)
+            quick = sha256(b"\n".join((b"POST", b"/v1/accounts", msgspec.json.encode(wish)))).hexdigest()
+            assert row["request_digest"] != quick
 
     run(story())
 

@@ -1,11 +1,13 @@
 """From a request's bytes to an endpoint and back: who asks, how often they may, whether they may do this, what they
 ask, and whether it was asked before under the same Idempotency-Key."""
 
+import asyncio
 import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from hashlib import scrypt
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -167,6 +169,8 @@ class Serving:
     async def _once(self, endpoint: Endpoint, asked: Asked, key: str, scope: Scope, octets: bytes) -> Told:
         """The one answer for this key. What test keys ask has keys of its own."""
         account = asked.account
+        if isinstance(getattr(asked.body, "password", None), str):  # what is kept of it must not give that away
+            octets = await asyncio.to_thread(scrypt, octets, salt=key.encode(), n=1 << 14, r=8, p=1)
         request = b"\n".join((endpoint.method.encode(), scope["path"].encode("utf-8", "surrogatepass"), octets))
         ids_count = endpoint.counts_ids(asked.body) if endpoint.counts_ids is not None else 0
 
