@@ -51,6 +51,8 @@ def test_the_revision_is_raised_first(house: House) -> None:
         store.reselling.make,
         store.reselling.change,
         store.aliases.end,
+        store.aliases.decision,
+        store.versions.rewrite,
         store.numbers.rent,
         store.numbers.release,
         store.numbers.forward,
