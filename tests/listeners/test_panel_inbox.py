@@ -119,7 +119,8 @@ def test_a_phone_is_played(tmp_path: Path) -> None:
             assert app.desks.simulator.waiting_fates(await account_id_of(app, "alice"), PHONE) == ()
             refused = await browser.post(f"/panel/inbox/{PHONE}", to="123", text="Hello")
             assert refused.status == 303
-            assert "was not taken" in text_of(await browser.get(f"/panel/inbox/{PHONE}"))
+            told = text_of(await browser.get(f"/panel/inbox/{PHONE}"))
+            assert re.search(r'<p class="notice bad" role="alert">[^!<]*was not taken', told)
 
     run(story())
 

@@ -49,6 +49,7 @@ THEMES = ("auto", "light", "dark")
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
 FLASH_MAX = 400  # characters
+BAD_NEWS = "!"  # how a flash begins that tells what was not done
 YEAR_S = 365 * 86_400
 FLASH_S = 60
 POLICY = (
@@ -237,7 +238,8 @@ class PanelRequest:
             "panel": self,
             "caller": self.person.caller if self.person is not None else None,
             "csrf_token": self.csrf,
-            "flash": flash,
+            "flash": flash.removeprefix(BAD_NEWS),
+            "is_bad_news": flash.startswith(BAD_NEWS),
             "theme": self.theme,
             "language": self.language,
             "languages": self._panel.languages.names,
@@ -250,10 +252,11 @@ class PanelRequest:
         page = self._panel.template(self.language, template).render(values)
         return self.finish(HTMLResponse(page, status_code=status))
 
-    def redirect(self, path: str, flash: str = "") -> Response:
+    def redirect(self, path: str, flash: str = "", *, is_bad_news: bool = False) -> Response:
         """On to another page (303); `flash` is shown on it once."""
         if flash:
-            self.set_cookie(FLASH_COOKIE, quote(flash[:FLASH_MAX]), max_age_s=FLASH_S)
+            said = (BAD_NEWS if is_bad_news else "") + flash
+            self.set_cookie(FLASH_COOKIE, quote(said[:FLASH_MAX]), max_age_s=FLASH_S)
         return self.finish(RedirectResponse(ROOT + path, 303))
 
     def refused(self, refused: Refused) -> str:

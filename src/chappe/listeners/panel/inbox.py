@@ -231,7 +231,7 @@ async def write(panel: PanelRequest) -> Response:
     kept = await desk.receive(panel.caller.sight, phone, panel.text("to"), panel.raw("text").replace("\r\n", "\n"))
     back = f"/inbox/{phone}" if "phone" in panel.request.path_params else "/inbox"
     if isinstance(kept, Refused):
-        return panel.redirect(back, panel._("The message was not taken: ") + panel.refused(kept))
+        return panel.redirect(back, panel._("The message was not taken: ") + panel.refused(kept), is_bad_news=True)
     return panel.redirect(f"/inbox/{phone.strip()}" if phone.isdigit() else "/inbox")
 
 
@@ -247,7 +247,7 @@ async def choose_fate(panel: PanelRequest) -> Response:
     account_id = bubbles[-1].account_id if panel.caller.sight.account_ids is not None else 0
     chosen = panel.desks.simulator.set_fate(panel.caller.sight, phone, fate, late_s=late_s, account_id=account_id)
     if isinstance(chosen, Refused):
-        return panel.redirect(f"/inbox/{phone}", panel.refused(chosen))
+        return panel.redirect(f"/inbox/{phone}", panel.refused(chosen), is_bad_news=True)
     return panel.redirect(f"/inbox/{phone}")
 
 

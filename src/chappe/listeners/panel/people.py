@@ -57,7 +57,8 @@ async def enter(panel: PanelRequest) -> Response:
     user_key, _, key = panel.query.get("k", "").partition(".")
     outcome = await panel.desks.people.enter(user_key, Secret(key), network_of(panel))
     if outcome is None:
-        return panel.redirect("/login", panel._("This link has been used or has run out. Ask for a new one."))
+        said = panel._("This link has been used or has run out. Ask for a new one.")
+        return panel.redirect("/login", said, is_bad_news=True)
     return let_in(panel, *outcome, "/")
 
 
