@@ -195,9 +195,23 @@ def test_what_is_shared_is_renewed(tmp_path: Path) -> None:
             room.count(Tallied.SENT, NOON_MS)
             assert await room.desk.glance(EVERYTHING, Period.HOUR) is first
             room.clock.at_ms += 10_000
-            assert await room.desk.glance(EVERYTHING, Period.HOUR) is first  # while it is looked up anew
+            assert (await room.desk.glance(EVERYTHING, Period.HOUR)).totals == {Tallied.SENT: 1}
+
+    asyncio.run(story())
+
+
+def test_nobody_waits_long_for_what_is_newer(tmp_path: Path) -> None:
+    """Where looking anew takes longer than the patience, the last look is told; the new one to whoever asks next."""
+
+    async def story() -> None:
+        async with Room(tmp_path) as room:
+            hasty = OverviewDesk(room.store, lambda: room.holder.current, room.clock, patience_s=0)
+            first = await hasty.glance(EVERYTHING, Period.HOUR)
+            room.count(Tallied.SENT, NOON_MS)
+            room.clock.at_ms += 10_000
+            assert await hasty.glance(EVERYTHING, Period.HOUR) is first
             for _ in range(5):  # turns of the loop: nothing here waits for anything
                 await asyncio.sleep(0)
-            assert (await room.desk.glance(EVERYTHING, Period.HOUR)).totals == {Tallied.SENT: 1}
+            assert (await hasty.glance(EVERYTHING, Period.HOUR)).totals == {Tallied.SENT: 1}
 
     asyncio.run(story())

@@ -1,8 +1,8 @@
 """What goes through the gateway at a glance: how much, how it ends, how long it takes, what it costs, what is open.
 
 The past is read from the tallies: minutes for an hour, hours for a day and a month. What everybody sees is the same for
-all who may see it, so it is kept for a while and renewed behind the back of whoever asks; an account's own is read
-by its keys each time.
+all who may see it, so it is kept for a while; where renewing it takes longer than anybody likes to wait, it goes on
+behind their back. An account's own is read by its keys each time.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ REPORTED = (Tallied.DELIVERED, Tallied.UNDELIVERABLE, Tallied.EXPIRED)  # their 
 TROUBLES = (*FAILED, Tallied.PUT_OFF, Tallied.REROUTED)
 CURRENCIES_MAX = 6
 OPEN_FRESH_S = 3.0
+PATIENCE_S = 0.15  # how long somebody waits for a newer look than the one that is there
 
 
 class Period(StrEnum):
@@ -51,7 +52,7 @@ class Scale(NamedTuple):
 
 
 SCALES = {
-    Period.HOUR: Scale(MINUTE_S, 60, 60, 5.0),
+    Period.HOUR: Scale(MINUTE_S, 60, 60, 1.0),
     Period.DAY: Scale(HOUR_S, 3_600, 24, 60.0),
     Period.MONTH: Scale(HOUR_S, 86_400, 30, 300.0),
 }
@@ -120,7 +121,10 @@ class OpenNow(Struct, frozen=True, kw_only=True):
 class OverviewDesk:
     """`directory` gives the current snapshot."""
 
-    def __init__(self, store: Store, directory: Callable[[], Directory], clock: Clock) -> None:
+    def __init__(
+        self, store: Store, directory: Callable[[], Directory], clock: Clock, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._patience_s = patience_s
         self._store = store
         self._directory = directory
         self._clock = clock
@@ -138,10 +142,12 @@ class OverviewDesk:
         shared = self._shared.get(key)
         if shared is None:
             return await self._renew(key)
-        if self._clock.monotonic_s() - shared[1] >= SCALES[period].fresh_s and key not in self._renewing:
-            task = asyncio.ensure_future(self._renew(key))
-            task.add_done_callback(forget_failure)
-        return shared[0]
+        if self._clock.monotonic_s() - shared[1] < SCALES[period].fresh_s:
+            return shared[0]
+        renewed = asyncio.ensure_future(self._renew(key))
+        renewed.add_done_callback(forget_failure)
+        await asyncio.wait({renewed}, timeout=self._patience_s)
+        return renewed.result() if renewed.done() and not renewed.exception() else shared[0]
 
     async def _renew(self, key: tuple[Period, int]) -> Glance:
         """Look once for all who wait for the same."""
