@@ -128,7 +128,7 @@ class SearchDesk:
 
     async def message(self, sight: Sight, message_id: int) -> FoundMessage | None:
         """One message; None for one that is not theirs to see."""
-        stretch = Stretch(first_id=message_id, before_id=message_id + 1)
+        stretch = Stretch(first_id=message_id, before_id=min(ID_MAX, message_id + 1))
         account_ids = seen(sight, 0)
         walk = self._store.search.messages
         found = await self._store.read(
