@@ -36,7 +36,7 @@ DATA |= {
     *(dialect.name for dialect in known_dialects()),
 }
 UNLINKED = {"/campaigns/{campaign_id:int}": ["/progress"]}  # pieces that a page asks for only at times
-VISITED_MAX = 8  # of one route, that scripts may run in; all are read as Chromium parses them
+VISITED_MAX = 5  # of one route, that scripts may run in; all are read as Chromium parses them
 FORMULA = re.compile(r"[=+\-@\t\r]")
 PLAIN_NUMBER = re.compile(r"-?\d+([.,]\d+)?")
 
