@@ -10,7 +10,7 @@ from chappe.dialects.native import instant_of, money_of, ms_of, optional_instant
 from chappe.gateway.search import CallbackFilters, FoundCallback, FoundInbound, InboundFilters
 from chappe.listeners.native.asking import Answered, Asked, Problematic
 from chappe.listeners.native.messages import account_id_of, wrong
-from chappe.listeners.native.pages import before_id_of, links_of, span_of
+from chappe.listeners.native.pages import before_id_of, cursor_of, links_of, span_of
 from chappe.listeners.native.shapes import (
     CallbackAnswer,
     CallbackFilter,
@@ -42,7 +42,7 @@ async def inbound(asked: Asked) -> Answered:
         account_id=account_id_of(wanted.account),
     )
     page = await asked.desks.search.inbound(asked.caller.sight, filters, before_id_of(wanted.cursor), wanted.limit)
-    cursor = str(page.next_before_id) if page.next_before_id is not None else None
+    cursor = cursor_of(page.next_before_id)
     return Answered(
         InboundPage(items=tuple(map(inbound_message, page.items)), next_cursor=cursor),
         links_of("/v1/inbound", wanted, cursor),
@@ -144,7 +144,7 @@ async def callbacks(asked: Asked) -> Answered:
         to_ms=to_ms,
     )
     page = await asked.desks.replay.list(asked.caller.sight, filters, before_id_of(wanted.cursor), wanted.limit)
-    cursor = str(page.next_before_id) if page.next_before_id is not None else None
+    cursor = cursor_of(page.next_before_id)
     return Answered(
         CallbackPage(items=tuple(map(callback_answer, page.items)), next_cursor=cursor),
         links_of("/v1/callbacks", wanted, cursor),
@@ -185,7 +185,7 @@ async def replay_range(asked: Asked) -> ReplayAnswer:
         wanted.states,
         before_id=before_id_of(wanted.cursor),
     )
-    cursor = str(replayed.next_before_id) if replayed.next_before_id is not None else None
+    cursor = cursor_of(replayed.next_before_id)
     return ReplayAnswer(replayed_count=replayed.count, next_cursor=cursor)
 
 

@@ -29,7 +29,7 @@ from chappe.dialects.native import (
 from chappe.gateway.search import FoundMessage, MessageFilters
 from chappe.gateway.submission import is_web_url
 from chappe.listeners.native.asking import Answered, Asked, Problematic
-from chappe.listeners.native.pages import before_id_of, links_of, span_of
+from chappe.listeners.native.pages import before_id_of, cursor_of, links_of, span_of
 from chappe.listeners.native.shapes import (
     Chapter,
     Fact,
@@ -275,7 +275,7 @@ async def list_messages(asked: Asked) -> Answered:
         is_test=test_mode(asked),
     )
     page = await asked.desks.search.messages(asked.caller.sight, filters, before_id_of(wanted.cursor), wanted.limit)
-    cursor = str(page.next_before_id) if page.next_before_id is not None else None
+    cursor = cursor_of(page.next_before_id)
     return Answered(
         MessagePage(items=tuple(map(listed_message, page.items)), next_cursor=cursor),
         links_of("/v1/messages", wanted, cursor),

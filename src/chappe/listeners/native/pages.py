@@ -24,6 +24,11 @@ def before_id_of(cursor: str) -> int:
     return max(1, before_id)
 
 
+def cursor_of(next_before_id: int | None) -> str | None:
+    """How the next page is asked for; None where there is none."""
+    return None if next_before_id is None else str(next_before_id)
+
+
 def bad_cursor() -> Problematic:
     return Problematic(Refusal.BAD_REQUEST, "", FieldError("cursor", "is none that a page of this list gave"))
 

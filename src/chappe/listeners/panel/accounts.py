@@ -139,9 +139,8 @@ async def form_for(panel: PanelRequest, name: str) -> editing.Form | None:
         return None
     if own is not None and name != own.name:
         return None
-    configured = await panel.desks.versions.configured()
     only = editing.OWN_KEYS if own is not None else frozenset()
-    return editing.form_of(configured, panel.desks.versions.known, "account", name, only=only)
+    return await editing.form_for(panel, "account", name, only=only)
 
 
 async def edit(panel: PanelRequest) -> Response:

@@ -6,7 +6,7 @@ from chappe.core.centre import Done, Refused
 from chappe.core.model import Account
 from chappe.core.people import Permission
 from chappe.core.phonebook import BlockNumbers, BlockOrigin, Blocks, ListBlocks, UnblockNumbers
-from chappe.listeners.panel.frame import PanelRequest, PanelRoute
+from chappe.listeners.panel.frame import PanelRequest, PanelRoute, whole_number
 from chappe.listeners.panel.listing import DIALECT, accounts_in_sight, ids_ticked
 
 PAGE_COUNT = 100
@@ -17,8 +17,10 @@ ORIGINS = {BlockOrigin.API: "by the API", BlockOrigin.WEB: "in the panel", Block
 def account_of(panel: PanelRequest, written: str) -> Account | None:
     """Whose list: the one asked for, else the one they act as, else the first they see."""
     if written:
-        asked = int(written) if written.isascii() and written.isdigit() and len(written) <= 18 else -1
-        return panel.desks.directory().account(asked) if panel.caller.sight.sees(asked) else None
+        asked = whole_number(written)
+        if asked is None or not panel.caller.sight.sees(asked):
+            return None
+        return panel.desks.directory().account(asked)
     return panel.caller.account or next(iter(accounts_in_sight(panel)), None)
 
 

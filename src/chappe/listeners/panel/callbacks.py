@@ -6,7 +6,7 @@ from chappe.core.ids import ID_MAX
 from chappe.core.people import Permission
 from chappe.gateway.replay import ENDED
 from chappe.gateway.search import TIME_MAX_MS, CallbackFilters
-from chappe.listeners.panel.frame import PanelRequest, PanelRoute
+from chappe.listeners.panel.frame import PanelRequest, PanelRoute, whole_number
 from chappe.listeners.panel.listing import (
     PAGE_COUNT,
     account_choices,
@@ -64,7 +64,7 @@ async def replay(panel: PanelRequest) -> Response:
 def panel_path(panel: PanelRequest) -> str:
     """The list, or the message whose page the form stood on."""
     message = panel.text("message")
-    return f"/messages/{message}" if message.isascii() and message.isdigit() and len(message) < 19 else "/callbacks"
+    return f"/messages/{message}" if whole_number(message) is not None else "/callbacks"
 
 
 async def replay_range(panel: PanelRequest) -> Response:
@@ -72,8 +72,7 @@ async def replay_range(panel: PanelRequest) -> Response:
     from_ms = instant_ms(panel, panel.text("from"), 0)
     to_ms = instant_ms(panel, panel.text("to"), TIME_MAX_MS)
     states = tuple(one for one in panel.texts("state") if one in ENDED)
-    written = panel.text("account")
-    account_id = int(written) if written.isascii() and written.isdigit() and len(written) < 19 else 0
+    account_id = whole_number(panel.text("account")) or 0
     count, before = 0, 0
     for _ in range(RANGE_ROUNDS_MAX):
         replayed = await panel.desks.replay.replay_range(

@@ -69,7 +69,7 @@ async def edit(panel: PanelRequest) -> Response:
     known = panel.desks.versions.known
     if not name and kind not in known.kinds:
         return panel.render("carriers_kind.html", kinds=sorted(known.kinds))
-    form = editing.form_of(await panel.desks.versions.configured(), known, "carrier", name, kind)
+    form = await editing.form_for(panel, "carrier", name, kind)
     return editing.form_page(panel, form, "/carriers/edit") if form else panel.not_found()
 
 
@@ -79,7 +79,7 @@ async def put(panel: PanelRequest) -> Response:
     known = panel.desks.versions.known
     if not name and kind not in known.kinds:
         return panel.fault(422)
-    form = editing.form_of(await panel.desks.versions.configured(), known, "carrier", name, kind)
+    form = await editing.form_for(panel, "carrier", name, kind)
     if form is None:
         return panel.not_found()
     return await editing.put(panel, form, "/carriers/edit", "/carriers")

@@ -344,6 +344,14 @@ READERS: Mapping[str, Callable[[PanelRequest, str], Any]] = {
 # Pages
 
 
+async def form_for(
+    panel: PanelRequest, what: str, name: str, kind: str = "", only: frozenset[str] = frozenset()
+) -> Form | None:
+    """The form of an entry as it is configured now, of a new one without a name; None where there is no such entry."""
+    versions = panel.desks.versions
+    return form_of(await versions.configured(), versions.known, what, name, kind, only)
+
+
 def form_page(
     panel: PanelRequest,
     form: Form,

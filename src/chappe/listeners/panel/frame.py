@@ -219,8 +219,8 @@ class PanelRequest:
 
     def number(self, name: str, default: int = 0) -> int:
         """A whole number from the query; the default where it is none or too large to be an id."""
-        value = self.request.query_params.get(name, "")
-        return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else default
+        found = whole_number(self.request.query_params.get(name, ""))
+        return default if found is None else found
 
     # What goes out
 
@@ -530,6 +530,11 @@ def csv_cell(value: object) -> str:
     if NEEDS_QUOTES.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text
+
+
+def whole_number(written: str) -> int | None:
+    """A number that may be an id; None for what is none or too large."""
+    return int(written) if written.isascii() and written.isdigit() and len(written) <= 18 else None
 
 
 def query_of(text: str) -> dict[str, str]:

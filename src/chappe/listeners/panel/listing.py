@@ -11,7 +11,7 @@ from chappe.core.model import TEST_CARRIER, Account
 from chappe.dialects.native import NATIVE
 from chappe.gateway.search import TIME_MAX_MS, FoundMessage, Page
 from chappe.listeners.panel.formats import iso
-from chappe.listeners.panel.frame import Invalid, PanelRequest
+from chappe.listeners.panel.frame import Invalid, PanelRequest, whole_number
 
 PAGE_COUNT = 50
 EXPORT_COUNT = 250  # rows that an export reads at once: others are answered in between
@@ -83,8 +83,7 @@ def carrier_choices(panel: PanelRequest) -> Choices:
 
 def number_or(written: str, default: int = 0) -> int:
     """A whole number, negative ones included."""
-    bare = written.removeprefix("-")
-    return int(written) if bare.isascii() and bare.isdigit() and len(bare) <= 18 else default
+    return default if whole_number(written.removeprefix("-")) is None else int(written)
 
 
 def searched_back_to_ms(page: Page[Any]) -> int:
@@ -102,7 +101,7 @@ def moment_cell(ms: int) -> str:
 
 
 def ids_ticked(panel: PanelRequest) -> list[int]:
-    return [int(one) for one in panel.texts("id") if one.isascii() and one.isdigit() and len(one) <= 18]
+    return [found for found in map(whole_number, panel.texts("id")) if found is not None]
 
 
 def back_to(panel: PanelRequest, path: str, flash: str) -> Response:

@@ -8,7 +8,7 @@ from chappe.core.numbers import ListNumbers, ListOffers, Numbers, RentNumber, Re
 from chappe.core.people import Permission
 from chappe.gateway.edits import mark_of
 from chappe.listeners.panel import editing
-from chappe.listeners.panel.frame import PanelRequest, PanelRoute
+from chappe.listeners.panel.frame import PanelRequest, PanelRoute, whole_number
 from chappe.listeners.panel.listing import DIALECT, account_choices, accounts_in_sight
 
 SHOWN_MAX = 1_000  # numbers on one page
@@ -79,8 +79,7 @@ async def account_page(panel: PanelRequest, account: Account, status: int = 200,
 
 async def acting(panel: PanelRequest) -> Account | None:
     """Whose number it is about, in a form."""
-    written = panel.text("account")
-    return account_of(panel, int(written) if written.isascii() and written.isdigit() and len(written) <= 18 else 0)
+    return account_of(panel, whole_number(panel.text("account")) or 0)
 
 
 async def rent(panel: PanelRequest) -> Response:
@@ -119,15 +118,13 @@ async def told(panel: PanelRequest, account: Account, outcome: object, done: str
 
 async def edit(panel: PanelRequest) -> Response:
     """The form of a number for rent."""
-    configured = await panel.desks.versions.configured()
-    form = editing.form_of(configured, panel.desks.versions.known, "number", panel.query.get("name", ""))
+    form = await editing.form_for(panel, "number", panel.query.get("name", ""))
     return editing.form_page(panel, form, "/numbers/edit") if form else panel.not_found()
 
 
 async def put(panel: PanelRequest) -> Response:
     """Add or change a number for rent: what changes is shown first."""
-    configured = await panel.desks.versions.configured()
-    form = editing.form_of(configured, panel.desks.versions.known, "number", panel.text("was"))
+    form = await editing.form_for(panel, "number", panel.text("was"))
     return await editing.put(panel, form, "/numbers/edit", "/numbers") if form else panel.not_found()
 
 

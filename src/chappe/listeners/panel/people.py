@@ -17,6 +17,7 @@ from chappe.listeners.panel.frame import (
     PanelRequest,
     PanelRoute,
     safe_next,
+    whole_number,
 )
 
 STATUS_OF_REFUSAL = {"throttled": 429, "overloaded": 503}
@@ -176,11 +177,11 @@ async def users_page(panel: PanelRequest, status: int = 200, error: str = "", li
 
 
 def role_of(panel: PanelRequest) -> tuple[Role, int] | None:
-    role, account_id = panel.text("role"), panel.text("account_id", "0")
-    if role not in set(Role) or not (account_id.isascii() and account_id.isdigit() and len(account_id) <= 18):
+    role, account_id = panel.text("role"), whole_number(panel.text("account_id", "0"))
+    if role not in set(Role) or account_id is None:
         return None
     chosen = Role(role)
-    return chosen, int(account_id) if chosen in WITH_ACCOUNT else 0
+    return chosen, account_id if chosen in WITH_ACCOUNT else 0
 
 
 async def invite(panel: PanelRequest) -> Response:

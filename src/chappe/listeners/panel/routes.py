@@ -35,15 +35,13 @@ async def show(panel: PanelRequest) -> Response:
 
 async def edit(panel: PanelRequest) -> Response:
     """The form of a route."""
-    configured = await panel.desks.versions.configured()
-    form = editing.form_of(configured, panel.desks.versions.known, "route", panel.query.get("name", ""))
+    form = await editing.form_for(panel, "route", panel.query.get("name", ""))
     return editing.form_page(panel, form, "/routes/edit") if form else panel.not_found()
 
 
 async def put(panel: PanelRequest) -> Response:
     """Add or change a route: what changes is shown first."""
-    configured = await panel.desks.versions.configured()
-    form = editing.form_of(configured, panel.desks.versions.known, "route", panel.text("was"))
+    form = await editing.form_for(panel, "route", panel.text("was"))
     return await editing.put(panel, form, "/routes/edit", "/routes") if form else panel.not_found()
 
 

@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from chappe.core.centre import CancelAll, Cancelled
 from chappe.core.people import Permission
-from chappe.listeners.panel.frame import PanelRequest, PanelRoute
+from chappe.listeners.panel.frame import PanelRequest, PanelRoute, whole_number
 from chappe.listeners.panel.listing import (
     DIALECT,
     PAGE_COUNT,
@@ -44,8 +44,7 @@ async def cancel(panel: PanelRequest) -> Response:
 
 async def cancel_all(panel: PanelRequest) -> Response:
     """Everything that one account has scheduled."""
-    written = panel.text("account")
-    account_id = int(written) if written.isascii() and written.isdigit() and len(written) < 19 else 0
+    account_id = whole_number(panel.text("account")) or 0
     account = panel.desks.directory().account(account_id) if panel.caller.sight.sees(account_id) else None
     if account is None:
         return panel.not_found()
